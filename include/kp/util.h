@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Small things that every tool shares: options, escaping, times as text. */
+#ifndef KP_UTIL_H
+#define KP_UTIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stddef.h>
+
+#include <kp/err.h>
+#include <kp/row.h>
+
+#define KP_VERSION "0.1"
+
+enum { KP_EXIT_OK = 0, KP_EXIT_FAIL = 1, KP_EXIT_USAGE = 2 };
+
+/*
+ * A tool's options stand in one table: parsing, --help, completion and the
+ * check of the man page come from it. The table ends with an all-zero row.
+ */
+struct kp_opt {
+	int key;		/* short letter, or >= 256 for long-only */
+	const char *name;	/* long name without dashes */
+	const char *arg;	/* "FILE"; NULL takes none */
+	const char *help;
+};
+struct kp_tool {
+	const char *name;	/* "kp-query" */
+	const char *usage;	/* "[OPTION]... [FILE]..." */
+	const char *about;	/* one line */
+	const struct kp_opt *opts; /* own options; -h -V -o -q -v --completion are added to all */
+	const char *examples;	/* two, each line indented by two blanks */
+};
+struct kp_common { const char *out; bool quiet; int verbose; };
+/*
+ * getopt_long over the table. fn gets each own option (return 0, or -errno with err set).
+ * Returns the index of the first operand, or -1: the tool must exit now with *status
+ * (help, version and usage errors were printed). An option list that stops at the first operand: stop.
+ */
+int kp_opts(const struct kp_tool *t, int argc, char **argv, bool stop, struct kp_common *c,
+	    int (*fn)(void *arg, int key, const char *val, struct kp_err *err), void *arg, int *status);
+/* "kp-query: line" on stderr unless it is EPIPE; returns the exit status for rc. */
+int kp_complain(const struct kp_tool *t, int rc, const struct kp_err *err);
+void kp_warn(const struct kp_tool *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* May text go to fd as binary? -ENOTTY with a line when fd is a terminal. */
+int kp_check_binary_out(int fd, struct kp_err *err);
+/* Opens c->out ("-" or NULL: stdout) for writing, mode 0600. fd or -errno. */
+int kp_open_out(const char *path, struct kp_err *err);
+/* Colour wanted on this FILE? A terminal, NO_COLOR unset, TERM not dumb. */
+bool kp_color(FILE *f);
+
+/*
+ * The one escape: bytes that are not printable UTF-8, and backslash, become \xNN
+ * ("\x5c"). Reversible. Also C1 controls, bidi overrides and other invisible
+ * format characters. Writes at most cap - 1 bytes and a NUL; returns the length it needs.
+ */
+size_t kp_escape(char *out, size_t cap, const void *bytes, size_t len);
+int kp_escape_to(FILE *f, const void *bytes, size_t len);
+char *kp_escape_dup(const void *bytes, size_t len);	/* malloc; NULL: no memory */
+size_t kp_unescape(char *s);	/* in place; new length */
+/* As the inside of a JSON string: the escape above (whose backslashes JSON doubles), then JSON's own. */
+int kp_json_string(FILE *f, const void *bytes, size_t len);
+
+/* "812 ns" "1.9 us" "798.1 ms" "2.50 s" */
+char *kp_fmt_dur(char buf[32], uint64_t ns);
+char *kp_fmt_bytes(char buf[32], uint64_t n);
+/* "2026-11-25T02:45:30.123456789+01:00" */
+char *kp_fmt_wall(char buf[48], uint64_t wall_ns, int32_t utc_offset);
+/* an obj in words: "tcp 127.0.0.1:80>127.0.0.1:4411", "/etc/passwd", "loop0"; escaped */
+char *kp_fmt_obj(char *buf, size_t cap, const struct kp_obj *o);
+uint64_t kp_now_mono(void);
+uint64_t kp_now_wall(void);
+
+/* A buffer that grows. Zero it to start; kp_buf_free ends. -ENOMEM sticks in err. */
+struct kp_buf { uint8_t *p; size_t len, cap; int err; };
+int kp_buf_reserve(struct kp_buf *b, size_t more);
+int kp_buf_add(struct kp_buf *b, const void *p, size_t n);
+int kp_buf_printf(struct kp_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void kp_buf_free(struct kp_buf *b);
+
+int kp_write_all(int fd, const void *p, size_t n);	/* 0 or -errno; retries on EINTR and EAGAIN (poll) */
+
+#endif

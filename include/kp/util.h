@@ -17,7 +17,10 @@ enum { KP_EXIT_OK = 0, KP_EXIT_FAIL = 1, KP_EXIT_USAGE = 2 };
 
 /*
  * A tool's options stand in one table: parsing, --help, completion and the
- * check of the man page come from it. The table ends with an all-zero row.
+ * check of the man page come from it. The table ends with an all-zero row; a
+ * row with a negative key is a heading in --help (its help is the text). An arg
+ * like "text|json" lists the values (completed as such), one that ends in FILE,
+ * PATH or DIR completes file names.
  */
 struct kp_opt {
 	int key;		/* short letter, or >= 256 for long-only */
@@ -29,7 +32,7 @@ struct kp_tool {
 	const char *name;	/* "kp-query" */
 	const char *usage;	/* "[OPTION]... [FILE]..." */
 	const char *about;	/* one line */
-	const struct kp_opt *opts; /* own options; -h -V -o -q -v --completion are added to all */
+	const struct kp_opt *opts; /* own options; -h -V -o -q -v are added to all (and, hidden, --completion bash|zsh|fish, --options) */
 	const char *examples;	/* two, each line indented by two blanks */
 };
 struct kp_common { const char *out; bool quiet; int verbose; };
@@ -40,7 +43,10 @@ struct kp_common { const char *out; bool quiet; int verbose; };
  */
 int kp_opts(const struct kp_tool *t, int argc, char **argv, bool stop, struct kp_common *c,
 	    int (*fn)(void *arg, int key, const char *val, struct kp_err *err), void *arg, int *status);
-/* "kp-query: line" on stderr unless it is EPIPE; returns the exit status for rc. */
+/*
+ * "kp-query: line" on stderr; returns the exit status for rc: 0 for success, and for EPIPE, of which
+ * nothing is said (whoever read had enough). Lines of kp_complain and kp_warn are made safe for a terminal.
+ */
 int kp_complain(const struct kp_tool *t, int rc, const struct kp_err *err);
 void kp_warn(const struct kp_tool *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -57,11 +63,16 @@ bool kp_color(FILE *f);
  * format characters. Writes at most cap - 1 bytes and a NUL; returns the length it needs.
  */
 size_t kp_escape(char *out, size_t cap, const void *bytes, size_t len);
+/* For a line of our own that may quote text from outside: as above, but backslashes stay. */
+size_t kp_escape_line(char *out, size_t cap, const char *line);
 int kp_escape_to(FILE *f, const void *bytes, size_t len);
 char *kp_escape_dup(const void *bytes, size_t len);	/* malloc; NULL: no memory */
 size_t kp_unescape(char *s);	/* in place; new length */
 /* As the inside of a JSON string: the escape above (whose backslashes JSON doubles), then JSON's own. */
 int kp_json_string(FILE *f, const void *bytes, size_t len);
+
+/* Which of n names is nearest to word, NULL when none is near (Damerau-Levenshtein). */
+const char *kp_nearest(const char *word, size_t len, const char *const *names, size_t n);
 
 /* "812 ns" "1.9 us" "798.1 ms" "2.50 s" */
 char *kp_fmt_dur(char buf[32], uint64_t ns);
@@ -77,6 +88,13 @@ uint64_t kp_now_wall(void);
 struct kp_buf { uint8_t *p; size_t len, cap; int err; };
 int kp_buf_reserve(struct kp_buf *b, size_t more);
 int kp_buf_add(struct kp_buf *b, const void *p, size_t n);
+int kp_buf_str(struct kp_buf *b, const char *s);
+int kp_buf_char(struct kp_buf *b, char c);
+int kp_buf_u64(struct kp_buf *b, uint64_t v);
+int kp_buf_i64(struct kp_buf *b, int64_t v);
+int kp_buf_hex(struct kp_buf *b, uint64_t v);	/* "0x1f" */
+int kp_buf_escape(struct kp_buf *b, const void *bytes, size_t len); /* kp_escape */
+int kp_buf_json(struct kp_buf *b, const void *bytes, size_t len); /* kp_json_string, without the quotes */
 int kp_buf_printf(struct kp_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void kp_buf_free(struct kp_buf *b);
 

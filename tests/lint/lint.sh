@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The whole of `make lint`: the house rules, both compilers without a warning, clang-tidy.
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
+cd "$root" || exit 1
+. tests/lint/tap.bash
+build=${KP_BUILD:-$root/build}
+
+quietly() { local out; out=$("$@" 2>&1) || { printf '%s\n' "$out" | tail -n 60; return 1; }; }
+
+compiler() { quietly make --no-print-directory -j"$(nproc)" B="$build" MODE="$1" tools unit examples; }
+
+house() {
+	local out
+	out=$(KP_BUILD=$build tests/lint/house.sh)
+	grep -A 100 '^not ok' <<<"$out" | grep -v '^ok'
+	grep -q '^1\.\.' <<<"$out" || echo "tests/lint/house.sh ended early"
+}
+
+# xargs gives the files first, clang-tidy wants the flags behind "--".
+tidy_all() {
+	local flags="-std=gnu11 -D_GNU_SOURCE -Iinclude -Ilib -Itests -I$build/gen -I/usr/include/postgresql"
+	# shellcheck disable=SC2016
+	find lib cmd examples -name '*.c' -print0 | flags=$flags xargs -0 -r -n 3 -P "$(nproc)" \
+		sh -c 'clang-tidy --quiet --config-file=tests/lint/clang-tidy "$@" -- $flags 2>/dev/null' tidy |
+		grep -E '(warning|error):' | sort -u
+	return 0
+}
+
+check "house rules" house
+check "gcc is content" compiler release
+check "clang is content" compiler clang
+if command -v clang-tidy >/dev/null; then
+	check "clang-tidy is content" tidy_all
+else
+	skip_check "clang-tidy is content" "clang-tidy is missing"
+fi
+end_checks

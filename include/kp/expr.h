@@ -12,6 +12,9 @@ struct kp_expr;
 /* The line in err names the column of the mistake and the nearest name. kinds must outlive the expression. */
 int kp_expr_parse(struct kp_expr **out, const char *text, const struct kp_kinds *kinds, struct kp_err *err);
 bool kp_expr_match(struct kp_expr *e, const struct kp_row *row);
+/* Where the host names of rows come from (`host == "web1"`); without it no row has a host. h must outlive e. */
+struct kp_header;
+void kp_expr_header(struct kp_expr *e, const struct kp_header *h);
 void kp_expr_free(struct kp_expr *e);
 
 /* "10ms" "1.5s" "2us" "100" (ns); "4k" "1M" (1024). 0 or -EINVAL. */

@@ -19,6 +19,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -27,7 +28,7 @@
 static struct {
 	const char *name, *file;
 	double mb, over, churn, hold_ms, gap_ms;
-	int threads, cpu, depth;
+	int threads, cpu, depth, nice;
 	size_t block;
 	int64_t until;
 } conf = { .name = "batch", .mb = 150, .over = 4, .churn = 20, .hold_ms = 1500, .gap_ms = 100,
@@ -141,6 +142,8 @@ static int cpu(void)
 		if (sched_setaffinity(0, sizeof set, &set))
 			return fail("sched_setaffinity");
 	}
+	if (conf.nice && setpriority(PRIO_PROCESS, 0, conf.nice))
+		return fail("setpriority");
 	for (int i = 1; i < conf.threads; i++) {
 		pthread_t t;
 		if (pthread_create(&t, NULL, spin, (void *)(uintptr_t)i))
@@ -231,7 +234,7 @@ static const char help[] =
 	"  --name NAME    the process's name (batch)\n"
 	"  --for S        end after S seconds (120)\n"
 	"  --mb N --over S --churn N   memory: N MB within S seconds, then N MB/s dropped and taken again\n"
-	"  --threads N --cpu K         cpu: N threads on CPU K\n"
+	"  --threads N --cpu K --nice N  cpu: N threads on CPU K, at this nice value\n"
 	"  --file F --depth N          disk: N direct reads of F in flight\n"
 	"  --file F --hold MS --gap MS lock: exclusive flock on F\n";
 
@@ -240,7 +243,7 @@ int main(int argc, char **argv)
 	static const struct option opts[] = {
 		{ "name", 1, NULL, 'n' }, { "for", 1, NULL, 'f' }, { "mb", 1, NULL, 'm' }, { "over", 1, NULL, 'o' },
 		{ "churn", 1, NULL, 'c' }, { "threads", 1, NULL, 't' }, { "cpu", 1, NULL, 'C' }, { "file", 1, NULL, 'F' },
-		{ "depth", 1, NULL, 'd' }, { "hold", 1, NULL, 'H' }, { "gap", 1, NULL, 'g' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
+		{ "depth", 1, NULL, 'd' }, { "hold", 1, NULL, 'H' }, { "gap", 1, NULL, 'g' }, { "nice", 1, NULL, 'N' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	double seconds = 120;
 	for (int c; (c = getopt_long(argc, argv, "h", opts, NULL)) != -1; ) {
@@ -256,6 +259,7 @@ int main(int argc, char **argv)
 		case 'd': conf.depth = atoi(optarg); break;
 		case 'H': conf.hold_ms = atof(optarg); break;
 		case 'g': conf.gap_ms = atof(optarg); break;
+		case 'N': conf.nice = atoi(optarg); break;
 		case 'h': fputs(help, stdout); return 0;
 		default: fputs(help, stderr); return 2;
 		}

@@ -21,7 +21,7 @@ fault_plan() {
 		;;
 	disk)
 		# part of the table was never read, so that the database needs its disk
-		READ_IOPS=${READ_IOPS:-500} READS=${READS:-40} WARM=60
+		READ_IOPS=${READ_IOPS:-500} READS=${READS:-40} WARM=40
 		KINDS=disk.read,disk.write,disk.sync
 		;;
 	lock)
@@ -57,8 +57,8 @@ bystanders_now() {
 
 fault_start() {
 	case $FAULT in
-	memory) start db batch "$EX/batch" memory --mb 150 --over 4 --churn 20 ;;
-	cpu) start db batch "$EX/batch" cpu --threads 24 --cpu "$PIN" ;;
+	memory) start db batch "$EX/batch" memory --mb 150 --over 2.5 --churn 20 ;;
+	cpu) start db batch "$EX/batch" cpu --threads 32 --cpu "$PIN" --nice -10 ;;
 	disk) start db batch "$EX/batch" disk --file "$MNT/archive" --depth 64 ;;
 	lock) start - batch "$EX/batch" lock --file "$W/prices" --hold 1500 --gap 100 ;;
 	none) return 0 ;;

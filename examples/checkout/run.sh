@@ -3,11 +3,11 @@
 # it with kprobe and lets kprobe say why. Cleans up after itself.
 #
 #   FAULT=memory|cpu|disk|lock|none   what goes wrong (memory)
-#   N=4000     checkouts at most         SEED=n     makes ids and items (random)
+#   N=2000     checkouts at most         SEED=n     makes ids and items (random)
 #   NO_RECORD=1  without kprobe          AFTER=1    measures again after the fault
 #   WITNESS=0|1|strict  compare with the kernel's delay accounting (1)
 #   KP_BIN=dir the tools                 OUT=dir    results: why.svg, why.json, checkout.kp
-#   LIMIT_MB READ_IOPS READS CONNS      the world, see faults.sh
+#   LIMIT_MB READ_IOPS READS CONNS PAUSE  the world, see faults.sh
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,7 +16,7 @@ EX=$(realpath -m "${EX:-$KP_BIN/../examples/checkout}")
 OUT=$(realpath -m "${OUT:-$KP_BIN/../demo}")
 FAULT=${FAULT:-memory}
 SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
-CONNS=${CONNS:-2}
+CONNS=${CONNS:-2} PAUSE=${PAUSE:-20}
 PATH=$PATH:/usr/sbin:/sbin
 
 W=$(mktemp -d "${TMPDIR:-/tmp}/kpdemo.XXXXXX")
@@ -107,7 +107,7 @@ figures() {
 loadgen() {	# SUFFIX-OF-SEED OPTIONS...
 	local s=$1
 	shift
-	"$EX/loadgen" --port "$PORT" -c "$CONNS" --seed "$SEED$s" "$@"
+	"$EX/loadgen" --port "$PORT" -c "$CONNS" --pause "$PAUSE" --seed "$SEED$s" "$@"
 }
 
 main() {
@@ -131,14 +131,14 @@ main() {
 	start - api ${PIN:+taskset -c "$PIN"} "$EX/api-worker" --port "$PORT" --workers 4 --timeout 750ms --reads "$READS" --items "$ITEMS" \
 		--prices "$W/prices" --seed "$SEED" --db "host=127.0.0.1 port=$PG_PORT user=postgres dbname=postgres sslmode=disable gssencmode=disable application_name=api-worker"
 	until_true 100 port_in_use "$PORT" || die "api-worker does not start: $(tail -1 "$LOGS/api")"
-	loadgen 0 -n 60 --label '  warm-up' --log "$OUT/warm.log"
+	loadgen 0 -n 80 -c 4 --pause 0 --label '  warm-up' --log "$OUT/warm.log"
 	note "the group has $(cg_memory_mb db) of $LIMIT_MB MB"
 
 	step 'recording'
 	witness_start
 	[ -n "${NO_RECORD:-}" ] || record_start
 	rm -f "$OUT/load.log"
-	show "loadgen --port $PORT -n $N --until-failure &"
+	show "loadgen --port $PORT -c $CONNS --pause $PAUSE -n $N --until-failure &"
 	loadgen 1 -n "$N" --until-failure --max-seconds 16 --log "$OUT/load.log" >"$LOGS/load" 2>&1 &
 	local load=$! before=0
 	undo finish "$load"
@@ -178,7 +178,7 @@ rm -f "$OUT"/*.log "$OUT"/why.*
 (trap - INT TERM EXIT; read -rt 90 <> <(:) || kill -TERM $$) >/dev/null 2>&1 &
 WATCHDOG=$!
 disown
-N=${N:-$([ "$FAULT" = none ] && echo 400 || echo 4000)}
+N=${N:-$([ "$FAULT" = none ] && echo 200 || echo 2000)}
 REQUEST='' WHY_NOT=''
 
 if [ -z "${NO_RECORD:-}" ]; then

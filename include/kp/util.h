@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <kp/err.h>
+#include <kp/kinds.h>
 #include <kp/row.h>
 
 #define KP_VERSION "0.1"
@@ -97,6 +98,22 @@ int kp_buf_escape(struct kp_buf *b, const void *bytes, size_t len); /* kp_escape
 int kp_buf_json(struct kp_buf *b, const void *bytes, size_t len); /* kp_json_string, without the quotes */
 int kp_buf_printf(struct kp_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void kp_buf_free(struct kp_buf *b);
+
+/* ---- values by the unit of their argument ---- */
+
+/* Appends v as a person wants to read it: "-ENOENT", "D", "SIGTERM", "O_RDONLY|O_CLOEXEC", "0x1f". */
+int kp_unit_put(struct kp_buf *b, uint8_t unit, uint64_t v);
+/* Is a value of this unit signed? */
+bool kp_unit_signed(uint8_t unit);
+/*
+ * The number that a name stands for in a unit: "ENOENT" or "-ENOENT" -> -2 (KP_U_ERR), "SIGTERM" or "TERM",
+ * "ESTABLISHED", "softirq", "AF_INET", "FUTEX_WAIT". 0 or -ENOENT. States are letters, see kp_state_letter.
+ */
+int kp_unit_const(uint8_t unit, const char *name, size_t len, int64_t *v);
+/* R S D T t X Z P I of a kernel task state (0: R, preempted or runnable); '?' for none of these. */
+char kp_state_letter(uint64_t state);
+/* Did a call with this result fail? Only where ret holds -errno, an address or an id. */
+bool kp_failed(const struct kp_kind *k, int64_t ret);
 
 int kp_write_all(int fd, const void *p, size_t n);	/* 0 or -errno; retries on EINTR and EAGAIN (poll) */
 

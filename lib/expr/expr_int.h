@@ -8,7 +8,7 @@
 
 #include <kp/expr.h>
 #include <kp/stream.h>
-#include <kp/units.h>
+#include <kp/util.h>
 
 /*
  * Expressions may come from a stranger (a web form, a script): the limits keep

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <kp/units.h>
+#include <kp/util.h>
 
 #include <errno.h>
 #include <fcntl.h>

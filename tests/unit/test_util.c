@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <kp/util.h>
-#include <kp/units.h>
 
 #include <errno.h>
 #include <fcntl.h>

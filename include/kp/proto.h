@@ -24,6 +24,9 @@ struct kp_msg {
 	int status;		/* HTTP status, 0 none; postgres: 0 ok, 1 error */
 	bool failed;		/* status says so */
 	bool more;		/* the head did not end inside the bytes */
+	struct kp_span stmt;	/* postgres: name of the prepared statement that is parsed or bound ("" unnamed) */
+	struct kp_span code;	/* postgres: SQLSTATE of an error, "57014" */
+	char tx;		/* postgres: state of ReadyForQuery, I T or E; 0 not seen (the answer may go on) */
 };
 
 /* 1: understood; 0: no protocol that is known; never fails on any bytes. */

@@ -38,8 +38,10 @@ static void lex_text(const char *s, struct tok *t)
 			i++;
 	t->len = i - t->at;
 	t->type = T_TEXT;
-	if (!s[i])
+	if (!s[i]) {
+		t->at--;
 		bad(t, "this text has no closing quote");
+	}
 }
 
 static void lex_name(const char *s, struct tok *t)

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Why was it slow: finds targets in a stream and explains each of them, as a
+ * graph (kp/graph.h). Reads the input twice: once to find the targets, once
+ * for the rows of each target's window. Memory is bounded by the window.
+ */
+#ifndef KP_CAUSAL_H
+#define KP_CAUSAL_H
+
+#include <stdio.h>
+
+#include <kp/err.h>
+#include <kp/graph.h>
+#include <kp/stream.h>
+
+enum kp_select { KP_SEL_SLOWEST, KP_SEL_REQUEST, KP_SEL_TRACE, KP_SEL_TXN, KP_SEL_TASK };
+
+struct kp_select_opts {
+	enum kp_select by;
+	const char *id;		/* request, trace or transaction */
+	uint32_t n;		/* slowest: how many */
+	uint32_t tid;		/* task: a thread or a process */
+	const char *since, *until; /* task: as kp_parse_time takes them; NULL the ends of the recording */
+};
+
+/* What is to be explained. Times are unified: monotonic of the first source, other hosts put on its line. */
+struct kp_target {
+	const struct kp_str *request, *trace, *txn, *service, *op;
+	uint32_t source;
+	const struct kp_task *task; /* who served it */
+	uint64_t start, end;	/* arrival, and answer (or the end of the recording: open) */
+	uint64_t recv;		/* the service read it, 0 unknown */
+	const struct kp_obj *conn; /* it came on this connection, NULL unknown */
+	int status;		/* HTTP status, 0 unknown */
+	bool open, failed;
+};
+
+/* ---- the first pass ---- */
+struct kp_scan;
+int kp_scan_new(struct kp_scan **out, struct kp_pool *pool, const struct kp_select_opts *o);
+int kp_scan_row(struct kp_scan *s, const struct kp_header *h, const struct kp_row *row, struct kp_err *err);
+/* The targets, best first. -ENOENT: none, and err says what the recording covers and what is near. */
+int kp_scan_targets(struct kp_scan *s, struct kp_reader *r, const struct kp_target **t, uint32_t *n, struct kp_err *err);
+void kp_scan_free(struct kp_scan *s);
+
+/* ---- the second pass, per target ---- */
+struct kp_world;
+int kp_world_new(struct kp_world **out, struct kp_pool *pool, const struct kp_target *t);
+/* The times (unified) between which rows are of use. */
+void kp_world_window(const struct kp_world *w, uint64_t *since, uint64_t *until);
+int kp_world_row(struct kp_world *w, const struct kp_header *h, const struct kp_row *row, struct kp_err *err);
+/* Explains the target from the rows given so far. The caller frees *g with kp_graph_free. */
+int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_graph **g, struct kp_err *err);
+void kp_world_free(struct kp_world *w);
+/* ns to add to a source's monotonic time to put it on the line of the first source. */
+int64_t kp_unify(const struct kp_header *h, uint32_t source);
+
+/* ---- reports ---- */
+int kp_report_text(FILE *f, const struct kp_graph *g, bool color);	/* the story */
+int kp_report_json(FILE *f, const struct kp_graph *g, bool first);	/* one object a target, a line each */
+
+#endif

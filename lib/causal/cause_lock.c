@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Locks: who held it. The unlock wakes the waiter in the holder's context; the holder may itself have come late to it. */
+#include <kp/kinds.h>
+
+#include "walk.h"
+
+#define FUTEX_CMD(op) ((op) & 0x7f)	/* less PRIVATE and CLOCK_REALTIME */
+#define CHAIN 8				/* holders behind holders: more is a convoy, and the last known will do */
+
+/*
+ * A futex is a lock or a signal. Locks by convention of glibc, Rust and others wait for the word to be no longer 2
+ * ("held, and somebody waits"); PI futexes are nothing but locks.
+ */
+static bool futex_is_lock(const struct kc_ev *s)
+{
+	uint64_t cmd = FUTEX_CMD(s->a[1]);
+
+	if (s->kind != KP_K_SYS_futex)
+		return false;
+	return cmd == 6 || cmd == 13 || ((cmd == 0 || cmd == 9) && (uint32_t)s->a[2] == 2);
+}
+
+static bool same_lock(const struct kc_wait *a, const struct kc_wait *b)
+{
+	if (a->class != b->class)
+		return false;
+	if (a->class == KC_W_FUTEX)
+		return a->sys && b->sys && a->sys->a[0] == b->sys->a[0];
+	if (a->class == KC_W_FLOCK)
+		return a->sys && b->sys && a->sys->obj && b->sys->obj && a->sys->obj->dev == b->sys->obj->dev &&
+		       a->sys->obj->id == b->sys->obj->id;
+	return false;
+}
+
+/* Whoever let go had it for as long as it was not itself waiting for it; before that its own waker had it. */
+static void accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
+			  struct kc_verdict *v)
+{
+	static const char why[] = "held the lock: its release woke the waiter";
+	uint64_t at = to;
+
+	if (depth >= CHAIN || kc_timeline(k->w, holder)) {
+		kc_accuse(v, holder, to - from, why);
+		return;
+	}
+	while (at > from) {
+		const struct kc_piece *p = kc_piece_at(k->w, holder, at);
+		uint64_t lo = p && p->from > from ? p->from : from;
+
+		if (p && p->state == KC_BLOCKED && p->wake != KC_NONE) {
+			struct kc_wait h;
+
+			kc_wait_at(k, holder, p, lo, at, &h);
+			if (same_lock(t, &h) && kc_by_task(k, &h) && h.wake->pth != t->th) {
+				accuse_holder(k, t, h.wake->pth, lo, at, depth + 1, v);
+				at = lo;
+				continue;
+			}
+		}
+		kc_accuse(v, holder, at - lo, why);
+		at = lo;
+	}
+}
+
+static void held_by_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	kc_leaf(v, KP_C_LOCK, true);
+	v->obj = t->sys ? t->sys->obj : NULL;
+	if (!kc_by_task(k, t) || kc_is_kthread(k->w, t->wake->pth))
+		return;
+	v->ev = t->wake;
+	v->says = "was woken by the release";
+	accuse_holder(k, t, t->wake->pth, t->from, t->to, 0, v);
+}
+
+/* The owner that a kernel lock named when the wait began. */
+static uint32_t named_owner(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev **ev)
+{
+	const struct kc_ev *e;
+
+	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].mem, t->from, t->to, &i)); )
+		if (e->kind == KP_K_LOCK_WAIT && e->pth != KC_NONE && e->pth != t->th) {
+			*ev = e;
+			return e->pth;
+		}
+	return KC_NONE;
+}
+
+int kc_cause_lock(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	const struct kc_ev *ev = NULL;
+	uint32_t owner = t->class == KC_W_KLOCK ? named_owner(k, t, &ev) : KC_NONE;
+
+	held_by_waker(k, t, v);
+	if (owner != KC_NONE) {
+		v->nculprit = 0;
+		v->ev = ev;
+		v->says = "the lock named its owner";
+		kc_accuse(v, owner, t->to - t->from, "owned the kernel lock when the wait began");
+	}
+	v->what = kc_what(k, "waits for a %s", t->class == KC_W_FLOCK ? "file lock" : t->class == KC_W_KLOCK ? "kernel lock" : "semaphore");
+	return 1;
+}
+
+int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	bool lock = t->sys && futex_is_lock(t->sys);
+
+	if (kc_timed_out(t))
+		return 0;
+	/* a semaphore between processes guards something that they share */
+	if (!lock && kc_by_task(k, t) && !kc_same_proc(k->w, t->wake->pth, t->th) && !kc_is_kthread(k->w, t->wake->pth))
+		lock = true;
+	if (!lock)
+		return 0;	/* handed over by a thread of the same process: go on in that one */
+	held_by_waker(k, t, v);
+	v->what = kc_what(k, "waits for a lock");
+	return 1;
+}

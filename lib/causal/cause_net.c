@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sockets: a wait is explained by the message that ended it, or by the answer that did not come; go on at the sender's. */
+#include <kp/kinds.h>
+#include <kp/util.h>
+
+#include "walk.h"
+
+#define SOON (50 * KC_MS)	/* within which a woken thread reads what it was woken for */
+
+/* Segments of the connection sent again while the message was under way? */
+static const struct kc_ev *retransmitted(struct kc_walk *k, uint32_t conn, uint64_t from, uint64_t to)
+{
+	const struct kc_ev *e;
+
+	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->conn[conn].other, from, to, &i)); )
+		if (e->kind == KP_K_TCP_RETRANSMIT)
+			return e;
+	return NULL;
+}
+
+static bool is_recv(const struct kc_ev *e)
+{
+	return e->kind == KP_K_TCP_RECV || e->kind == KP_K_NET_RECV;
+}
+
+/* When did the thread sleep again? What it received before that may be what it was woken for. */
+static uint64_t next_sleep(struct kc_walk *k, const struct kc_wait *t)
+{
+	const struct kc_thread *th = &k->w->th[t->th];
+	const struct kc_piece *p = t->p + 1, *end = th->piece + th->npiece;
+
+	while (p < end && p->state != KC_BLOCKED && p->from < t->p->to + SOON)
+		p++;
+	return p < end && p->state == KC_BLOCKED ? p->from : t->p->to + SOON;
+}
+
+/* The message that woke the thread: of those it reads next, the one that was sent first after it fell asleep. */
+static const struct kc_ev *woken_by(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev **recv)
+{
+	const struct kc_list *l = &k->w->th[t->th].msg;
+	uint64_t until = next_sleep(k, t);
+	const struct kc_ev *best = NULL;
+
+	*recv = NULL;
+	for (uint32_t i = kc_list_from(k->w, l, t->p->to); i < l->n; i++) {
+		const struct kc_ev *r = &k->w->ev[l->v[i]], *s;
+
+		if (r->t > until)
+			break;
+		if (!is_recv(r))
+			continue;
+		if (!*recv)
+			*recv = r;
+		s = kc_sent_for(k->w, r);
+		/* sent before it fell asleep: that was not what it waited for */
+		if (!s || s->t <= t->p->from || (best && s->t >= best->t))
+			continue;
+		best = s;
+		*recv = r;
+	}
+	return best;
+}
+
+static const struct kp_str *says(struct kc_walk *k, const struct kc_ev *m)
+{
+	return m && m->label ? m->label : NULL;
+}
+
+static void go_to_sender(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev *s, const struct kc_ev *r, struct kc_verdict *v)
+{
+	const struct kc_ev *call = kc_call_of(k->w, s), *again;
+	uint64_t at = s->t < t->to ? s->t : t->to, floor = t->from;
+	uint32_t back = t->th;
+
+	if (call && call->t < at && call->th != KC_NONE) {
+		floor = call->t;
+		if (kc_same_proc(k->w, call->th, t->th))
+			back = call->th;
+	}
+	again = retransmitted(k, s->conn, at, t->to);
+	kc_follow(v, s->th, at, floor, back, again ? KP_C_NET_RETRANSMIT : KP_C_NET_QUEUE);
+	v->obj = r->obj;
+	v->ev = again ? again : r;
+	v->says = again ? "a segment was lost and sent again" : "the message that ended the wait";
+	v->what = says(k, call);
+}
+
+/* It waited in vain: what did the one that owes the answer do? */
+static int no_answer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	const struct kc_ev *call = kc_outstanding(k->w, t->th, t->to, k->start);
+	uint32_t who = call ? kc_reader_of(k->w, call) : KC_NONE;
+
+	if (!call)
+		return 0;
+	v->obj = call->obj;
+	v->ev = call;
+	v->says = "asked, and had no answer yet";
+	if (who == KC_NONE || who == t->th) {
+		const struct kc_ev *again = retransmitted(k, call->conn, call->t, t->to);
+
+		kc_leaf(v, again ? KP_C_NET_RETRANSMIT : KP_C_NET_PEER, true);
+		v->what = kc_what(k, "no answer from a peer that is not recorded");
+		return 1;
+	}
+	kc_follow(v, who, t->to, call->t < t->to ? call->t : t->from, t->th, KP_C_NET_QUEUE);
+	v->what = says(k, call);
+	return 1;
+}
+
+/* A signal from another process that ended the wait: how PostgreSQL hands over a lock. */
+static const struct kc_ev *signalled(struct kc_walk *k, const struct kc_wait *t)
+{
+	for (uint32_t i = kc_list_from(k->w, &k->w->sig, t->to > KC_MS ? t->to - KC_MS : 0); i < k->w->sig.n; i++) {
+		const struct kc_ev *e = &k->w->ev[k->w->sig.v[i]];
+
+		if (e->t > t->to + KC_MS)
+			break;
+		if (kc_same_proc(k->w, e->pth, t->th) && e->th == t->wake->pth && !kc_same_proc(k->w, e->th, t->th))
+			return e;
+	}
+	return NULL;
+}
+
+int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	const struct kc_ev *r, *s, *sig;
+
+	if (t->class == KC_W_UNKNOWN && (t->p->pstate & 2))	/* uninterruptible: never a socket */
+		return 0;
+	if (t->p->open || kc_timed_out(t))
+		return no_answer(k, t, v);
+	s = woken_by(k, t, &r);
+	if (s && s->th != KC_NONE) {
+		go_to_sender(k, t, s, r, v);
+		return 1;
+	}
+	sig = kc_by_task(k, t) ? signalled(k, t) : NULL;
+	if (sig) {
+		kc_leaf(v, KP_C_LOCK, true);
+		v->ev = sig;
+		v->says = "was signalled to go on";
+		v->what = kc_what(k, "waits for a lock");
+		kc_accuse(v, sig->th, t->to - t->from, "released it: its signal ended the wait");
+		return 1;
+	}
+	/* from outside of the recording */
+	if (r && (t->class == KC_W_RECV || t->class == KC_W_POLL) && r->obj && !kc_by_task(k, t)) {
+		const struct kc_ev *again = retransmitted(k, r->conn, t->from, t->to);
+
+		kc_leaf(v, again ? KP_C_NET_RETRANSMIT : r->obj->rport == 53 ? KP_C_NET_DNS : KP_C_NET_PEER, true);
+		v->obj = r->obj;
+		v->ev = again ? again : r;
+		v->says = again ? "a segment was lost and sent again" : "the answer came from a peer that is not recorded";
+		v->what = kc_what(k, "waits for a peer that is not recorded");
+		return 1;
+	}
+	return 0;
+}
+
+/* The window is full as long as the other end does not read: who is that? */
+static void blame_reader(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	const struct kc_ev *e = kc_last(k->w, &k->w->th[t->th].msg, t->to + SOON);
+	uint32_t reader;
+
+	if (!e || e->conn == KC_NONE)
+		return;
+	v->obj = e->obj;
+	reader = kc_reader_of(k->w, e);
+	if (reader != KC_NONE && !kc_same_proc(k->w, reader, t->th))
+		kc_accuse(v, reader, t->to - t->from, "did not read from the connection");
+}
+
+int kc_cause_net(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	v->ev = t->wake;
+	v->obj = t->sys ? t->sys->obj : NULL;
+	switch (t->class) {
+	case KC_W_SEND:
+		kc_leaf(v, KP_C_NET_WINDOW, true);
+		v->says = "asleep until there was room to send";
+		v->what = kc_what(k, "waits for room to send");
+		blame_reader(k, t, v);
+		return 1;
+	case KC_W_CONNECT:
+		kc_leaf(v, KP_C_NET_CONNECT, true);
+		v->says = "asleep in connect";
+		v->what = kc_what(k, "connects");
+		return 1;
+	case KC_W_ACCEPT:
+		kc_leaf(v, KP_C_NET_ACCEPT, true);
+		v->says = "asleep in accept";
+		v->what = kc_what(k, "accepts");
+		return 1;
+	default:
+		if (t->class == KC_W_RECV && !kc_by_task(k, t) && v->obj && v->obj->type == KP_OBJ_SOCKET && v->obj->rport) {
+			kc_leaf(v, KP_C_NET_PEER, true);
+			v->says = "asleep in receive";
+			v->what = kc_what(k, "waits for a peer");
+			return 1;
+		}
+		v->ev = NULL;
+		return 0;
+	}
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who gave up, after what limit, and what came too late. */
+#include <errno.h>
+
+#include <kp/kinds.h>
+
+#include "walk.h"
+
+#define RIGHT_BEFORE (20 * KC_MS)	/* between the wait that ran out and the error that is answered */
+#define LONG_ENOUGH (1 * KC_MS)		/* less is a look, not a wait */
+
+static bool ran_out(const struct kc_ev *s)
+{
+	if (s->dur < LONG_ENOUGH || (s->flags & KP_F_OPEN))
+		return false;
+	switch (s->kind) {
+	case KP_K_SYS_poll: case KP_K_SYS_ppoll: case KP_K_SYS_select: case KP_K_SYS_pselect6:
+	case KP_K_SYS_epoll_wait: case KP_K_SYS_epoll_pwait: case KP_K_SYS_epoll_pwait2:
+		return s->ret == 0;
+	case KP_K_SYS_futex:
+		return s->ret == -ETIMEDOUT;
+	case KP_K_SYS_recvfrom: case KP_K_SYS_recvmsg: case KP_K_SYS_read: case KP_K_SYS_connect: case KP_K_SYS_sendto:
+		return s->ret == -EAGAIN || s->ret == -ETIMEDOUT || s->ret == -EINPROGRESS;
+	}
+	return false;
+}
+
+/* Limits are round numbers; the largest step that fits within 1 % says which one was meant. */
+static uint64_t round_limit(uint64_t ns)
+{
+	static const uint64_t steps[] = { 1000, 500, 250, 100, 50, 10, 5, 1 };
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		uint64_t s = steps[i] * KC_MS, r = (ns + s / 2) / s * s, off = r > ns ? r - ns : ns - r;
+
+		if (r && off * 100 <= ns)
+			return r;
+	}
+	return ns;
+}
+
+static void find_timeout(struct kc_walk *k, uint32_t th, uint64_t answered)
+{
+	const struct kc_list *l = &k->w->th[th].sys;
+	uint32_t i = kc_list_from(k->w, l, answered + 1);
+
+	while (i--) {
+		const struct kc_ev *s = &k->w->ev[l->v[i]];
+
+		if (s->t < k->start || s->t + RIGHT_BEFORE < answered)
+			return;
+		if (ran_out(s)) {
+			k->timeout = s;
+			return;
+		}
+	}
+}
+
+void kc_outcome(struct kc_walk *k, uint32_t th)
+{
+	const struct kp_target *t = &k->w->target;
+	uint64_t base = t->recv ? t->recv : t->start;
+
+	k->end = t->end;
+	k->failed = t->failed || t->status >= 500;
+	if (!k->failed && (t->open || t->status))
+		return;
+	find_timeout(k, th, t->end);
+	if (!k->failed && !k->timeout)
+		return;
+	k->give_up = k->timeout ? k->timeout->t : t->end;
+	if (k->timeout) {
+		k->failed = true;
+		k->limit = round_limit(k->give_up > base ? k->give_up - base : 0);
+	}
+	k->call = kc_outstanding(k->w, th, k->give_up, t->start);
+	k->answer = k->call ? kc_answer_after(k->w, k->call, k->give_up) : NULL;
+	if (k->answer && k->answer->th != KC_NONE && k->answer->t > t->end)
+		k->end = k->late = k->answer->t;
+	else
+		k->answer = NULL;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Gives rows their context: service, operation, request, trace, span and
+ * transaction. Rows go in in order of time and come out in the same order,
+ * held back by a window, so that a message's other end, seen a little later,
+ * still names them. One thread at a time; values that it makes live in a pool
+ * of its own, until kp_enrich_free.
+ */
+#ifndef KP_ENRICH_H
+#define KP_ENRICH_H
+
+#include <kp/err.h>
+#include <kp/row.h>
+
+struct kp_enrich;
+
+/* Takes a finished row; it is valid during the call. 0, or an error that kp_enrich_* then returns. */
+typedef int (*kp_enrich_fn)(void *arg, const struct kp_row *row, struct kp_err *err);
+
+/* hold: the window in ns, 0: 250 ms. */
+int kp_enrich_new(struct kp_enrich **out, uint64_t hold, kp_enrich_fn emit, void *arg, struct kp_err *err);
+void kp_enrich_free(struct kp_enrich *e);	/* NULL is fine */
+
+/*
+ * OTLP in JSON: one ExportTraceServiceRequest a line, or one value (object, array of them) over many lines.
+ * Lines that cannot be read are counted. "-": standard input. Before the first row.
+ */
+int kp_enrich_spans(struct kp_enrich *e, const char *path, struct kp_err *err);
+int kp_enrich_spans_text(struct kp_enrich *e, const char *text, size_t len, struct kp_err *err);
+/* Tab-separated lines: comm|exe|port|cgroup, a value (a glob but for port), the service's name; # begins a comment. */
+int kp_enrich_map(struct kp_enrich *e, const char *path, struct kp_err *err);
+
+/* What is known of a source: its host, the shift of its times, and wall clock minus monotonic just now. */
+int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_str *host, int64_t shift, int64_t wall_off);
+
+int kp_enrich_row(struct kp_enrich *e, const struct kp_row *row, struct kp_err *err);
+/* Lets go of all rows that are held: at the end, or when nothing has come for a while. */
+int kp_enrich_flush(struct kp_enrich *e, struct kp_err *err);
+
+struct kp_enrich_stats {
+	uint64_t rows, attributed;		/* attributed: given an operation, a request or a trace */
+	uint64_t requests;			/* messages that began a request at a server */
+	uint64_t sends_matched, sends_unmatched;/* requests sent: seen at their other end or not */
+	uint64_t spans, spans_matched, bad_lines;
+	uint64_t bad_line;			/* number of the first bad line, 0 none */
+};
+void kp_enrich_stats(const struct kp_enrich *e, struct kp_enrich_stats *st);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How it works: rows enter a window. As they enter, messages open and close
+ * pieces of work ("this thread works for that request from here to there"); as
+ * they leave, each row looks up which piece of work its beginning lies in.
+ * A piece of work that came by message knows who sent it and when; whose
+ * request that was is asked only when it is needed, by then the sender's own
+ * rows are all in.
+ *
+ * All times in here are on one line: monotonic plus the shift of the source.
+ */
+#ifndef EN_H
+#define EN_H
+
+#include <kp/enrich.h>
+#include <kp/kinds.h>
+#include <kp/pool.h>
+#include <kp/proto.h>
+
+#define EN_MS 1000000ull
+#define EN_NEVER UINT64_MAX
+/* A syscall's row begins a little before the message inside it. */
+#define EN_SYSCALL_SLACK EN_MS
+
+enum { EN_SENDS = 16, EN_GOTS = 8, EN_QUEUE = 32, EN_SEGS = 64, EN_STMTS = 32, EN_DEPTH = 16 };
+
+enum en_type { EN_SERVER /* received a request, until it answered */, EN_CALL /* sent one, until the answer came */ };
+
+struct en_ids { const struct kp_str *op, *request, *trace, *parent, *txn; }; /* parent: span id in the traceparent */
+
+struct en_work {
+	uint32_t refs;
+	uint8_t type;
+	bool answered, resolved, busy;
+	uint32_t th;		/* who works; after an answer: who answered */
+	uint64_t begin, end;	/* end: EN_NEVER while open */
+	uint64_t answer;	/* end of its latest answer: becomes end unless more follows */
+	struct en_ids ids;	/* its message's own; when resolved: inherited ones too */
+	bool has_from;
+	uint32_t from;		/* who sent it, */
+	uint64_t from_t;	/* and when: whatever that thread worked for then */
+	uint32_t sport;		/* server: its port */
+	const struct en_span *span; /* server span that continues the message's traceparent */
+};
+
+/* From `at` on the thread worked for w; w NULL: for nobody. */
+struct en_seg { uint64_t at; struct en_work *w; bool handed; };
+
+struct en_thread {
+	uint32_t source, tid, tgid, ns_tgid;
+	uint64_t start, last;
+	bool exited;
+	struct en_work *pending;/* answered, and perhaps not to its end */
+	const struct kp_str *port_service;
+	struct en_seg *seg;	/* in order of at */
+	uint32_t nseg, cap;
+};
+
+struct en_sent {
+	uint32_t from, to;	/* stream positions; unused where there are none */
+	uint64_t start, end;
+	uint32_t th;
+	struct en_ids ids;
+	uint8_t msg;		/* enum kp_msg_type */
+	bool matched, position;
+};
+
+struct en_got { uint32_t from, to; uint64_t end; struct en_work *w; }; /* a receive that waits for its send */
+
+struct en_queue { struct en_work *w[EN_QUEUE]; uint32_t n; };
+
+struct en_conn {
+	struct en_conn *next;	/* in its bucket */
+	uint64_t key[6];
+	uint64_t last;
+	int8_t client;		/* which end asks, -1 not known */
+	bool closed;
+	struct en_sent sent[2][EN_SENDS]; uint32_t nsent[2];	/* by the sender's end */
+	struct en_got got[2][EN_GOTS]; uint32_t ngot[2];		/* likewise */
+	struct en_queue srv, call;	/* asked and not answered, oldest first */
+	struct en_work *last_srv, *last_call;	/* answered last: more of the answer may follow */
+	struct { const struct kp_str *name, *op; } stmt[EN_STMTS]; uint32_t nstmt;
+	const struct kp_str *txn;
+	uint32_t txns;
+};
+
+struct en_task {	/* what is known of a kp_task value */
+	const struct kp_task *task;
+	uint32_t source, thread;
+	bool svc_known, svc_strong;	/* strong: from a span or the map, given to each of its rows */
+	const struct kp_str *service;
+};
+
+struct en_held {
+	struct kp_row row;
+	uint64_t t;
+	uint32_t task, th;	/* indices + 1, 0 none */
+	struct en_work *own;	/* a message's own work, whatever its thread does */
+};
+
+struct en_source { const struct kp_str *host; int64_t shift, wall_off; bool known; };
+
+struct en_span {
+	const struct kp_str *trace, *id, *parent, *name, *service, *request, *host, *container, *exe;
+	uint64_t start, end;	/* wall clock */
+	uint64_t max_end;	/* of it and those before it with its pid */
+	uint32_t pid;		/* 0 not told */
+	uint8_t kind;		/* OTLP: 1 internal 2 server 3 client 4 producer 5 consumer */
+	bool failed, matched;
+	bool claimed;		/* a thread of its process is known to be the one that serves its trace */
+};
+
+struct en_spans {
+	struct en_span *v; uint32_t n, cap;
+	uint32_t *by_pid, *by_trace;	/* by (pid, start); by (trace, start) */
+	bool sorted;
+	uint64_t bad_lines, bad_line;
+};
+
+struct en_rule { uint8_t key; const struct kp_str *value, *name; uint16_t port; };
+
+struct kp_enrich {
+	struct kp_pool *pool;
+	kp_enrich_fn emit; void *arg;
+	uint64_t hold, now, swept;
+	struct en_held *ring; uint32_t head, count, cap;	/* cap: a power of two */
+	struct en_thread *th; uint32_t nth, cap_th;
+	uint32_t *th_hash, th_hcap;
+	struct en_task *task; uint32_t ntask, cap_task;
+	uint32_t *task_hash, task_hcap;
+	struct en_conn **conn; uint32_t nconn, conn_cap;
+	struct en_source *src; uint32_t nsrc;
+	struct en_spans spans;
+	struct en_rule *rule; uint32_t nrule;
+	struct kp_enrich_stats st;
+};
+
+/* work.c */
+struct en_work *en_work_new(struct kp_enrich *e, uint8_t type, uint32_t th, uint64_t begin);
+struct en_work *en_work_ref(struct en_work *w);
+void en_work_put(struct en_work *w);			/* NULL is fine */
+static inline bool en_alive(const struct en_work *w, uint64_t t) { return w->begin <= t && t < w->end; }
+int en_turn(struct en_thread *th, uint64_t at, struct en_work *w, bool handed); /* 0 or -ENOMEM */
+/* What the thread worked for at t: server's work first, else a call. waiting: several at once are nobody's. */
+struct en_work *en_work_at(const struct en_thread *th, uint64_t t, bool waiting);
+struct en_work *en_work_of(const struct en_thread *th, uint64_t t, uint8_t type, bool waiting);
+void en_resolve(struct kp_enrich *e, struct en_work *w, int depth);
+void en_queue_push(struct en_queue *q, struct en_work *w);
+struct en_work *en_queue_pop(struct en_queue *q);	/* with its reference; NULL empty */
+
+/* table.c */
+int en_task_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, uint32_t *task); /* index + 1 */
+struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *side); /* NULL: no memory, or not told which */
+void en_conn_free(struct en_conn *c);
+void en_sweep(struct kp_enrich *e);
+
+/* message.c, track.c */
+int en_message(struct kp_enrich *e, struct en_held *h);
+int en_track(struct kp_enrich *e, struct en_held *h);
+/* The connection's end closed: who asked there gave up, who served there is done. */
+void en_conn_end(struct en_conn *c, int side, uint64_t t);
+void en_conn_reset(struct en_conn *c, uint64_t t);	/* the same two ends, but another connection */
+/* th waits (or ends): what it had answered is answered to its end. */
+void en_settle(struct en_thread *th);
+
+/* name.c */
+struct en_ids en_msg_ids(struct kp_enrich *e, struct en_conn *c, const struct kp_msg *m);
+void en_name_txn(struct kp_enrich *e, struct en_conn *c, struct en_work *w, uint32_t tgid);
+
+/* fill.c */
+void en_fill(struct kp_enrich *e, struct en_held *h);
+
+/* spans.c */
+int en_span_add(struct kp_enrich *e, const struct en_span *s);
+int en_spans_sort(struct kp_enrich *e);
+/* The innermost span of the thread's process around t (in source time) that fits the trace (NULL: the only trace there). */
+struct en_span *en_span_at(struct kp_enrich *e, const struct kp_task *task, uint32_t source, uint64_t mono,
+			   const struct kp_str *trace);
+/* The span that a message with this traceparent began: same trace, that parent, a server's. */
+struct en_span *en_span_child(struct kp_enrich *e, const struct kp_str *trace, const struct kp_str *parent);
+void en_span_claim(struct kp_enrich *e, const struct kp_str *trace, const struct en_thread *th);
+const struct kp_str *en_span_request(struct kp_enrich *e, const struct kp_str *trace);
+const struct kp_str *en_span_service(struct kp_enrich *e, const struct kp_task *task, uint32_t source);
+
+/* service.c */
+const struct kp_str *en_service(struct kp_enrich *e, struct en_task *t, const struct en_thread *th, bool *strong);
+const struct kp_str *en_port_service(struct kp_enrich *e, uint16_t port);
+
+#endif

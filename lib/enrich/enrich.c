@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The window: rows go in at one end, named they come out at the other. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "en.h"
+
+#define HOLD (250 * EN_MS)
+#define MAX_HELD (1u << 20)	/* rows; then the window is as long as that allows */
+
+int kp_enrich_new(struct kp_enrich **out, uint64_t hold, kp_enrich_fn emit, void *arg, struct kp_err *err)
+{
+	struct kp_enrich *e = calloc(1, sizeof(*e));
+
+	*out = NULL;
+	if (!e || kp_pool_new(&e->pool)) {
+		free(e);
+		return kp_err(err, ENOMEM, "out of memory");
+	}
+	e->hold = hold ? hold : HOLD;
+	e->emit = emit;
+	e->arg = arg;
+	*out = e;
+	return 0;
+}
+
+static void drop(struct en_held *h)
+{
+	en_work_put(h->own);
+	free((void *)h->row.data);
+}
+
+void kp_enrich_free(struct kp_enrich *e)
+{
+	if (!e)
+		return;
+	for (uint32_t i = 0; i < e->count; i++)
+		drop(&e->ring[(e->head + i) & (e->cap - 1)]);
+	for (uint32_t i = 0; i < e->conn_cap; i++)
+		for (struct en_conn *c = e->conn[i], *next; c; c = next) {
+			next = c->next;
+			en_conn_free(c);
+		}
+	for (uint32_t i = 0; i < e->nth; i++) {
+		for (uint32_t k = 0; k < e->th[i].nseg; k++)
+			en_work_put(e->th[i].seg[k].w);
+		en_work_put(e->th[i].pending);
+		free(e->th[i].seg);
+	}
+	free(e->ring);
+	free(e->conn);
+	free(e->th);
+	free(e->th_hash);
+	free(e->task);
+	free(e->task_hash);
+	free(e->src);
+	free(e->rule);
+	free(e->spans.v);
+	free(e->spans.by_pid);
+	free(e->spans.by_trace);
+	kp_pool_free(e->pool);
+	free(e);
+}
+
+int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_str *host, int64_t shift, int64_t wall_off)
+{
+	if (source >= e->nsrc) {
+		struct en_source *n = realloc(e->src, (source + 1) * sizeof(*n));
+
+		if (!n)
+			return -ENOMEM;
+		memset(n + e->nsrc, 0, (source + 1 - e->nsrc) * sizeof(*n));
+		e->src = n;
+		e->nsrc = source + 1;
+	}
+	e->src[source] = (struct en_source){ host ? kp_pool_str(e->pool, host->p, host->len) : NULL, shift, wall_off, true };
+	return 0;
+}
+
+static int let_go(struct kp_enrich *e, struct kp_err *err)
+{
+	struct en_held *h = &e->ring[e->head];
+	int rc;
+
+	en_fill(e, h);
+	rc = e->emit(e->arg, &h->row, err);
+	drop(h);
+	e->head = (e->head + 1) & (e->cap - 1);
+	e->count--;
+	return rc;
+}
+
+static int grow(struct kp_enrich *e)
+{
+	uint32_t cap = e->cap ? e->cap * 2 : 1024;
+	struct en_held *n = malloc(cap * sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < e->count; i++)
+		n[i] = e->ring[(e->head + i) & (e->cap - 1)];
+	free(e->ring);
+	e->ring = n;
+	e->head = 0;
+	e->cap = cap;
+	return 0;
+}
+
+static int take(struct kp_enrich *e, const struct kp_row *row, struct en_held *h)
+{
+	int rc = 0;
+
+	h->row = *row;
+	h->row.data = NULL;
+	h->own = NULL;
+	h->task = h->th = 0;
+	h->t = row->end + (row->source < e->nsrc ? (uint64_t)e->src[row->source].shift : 0);
+	if (row->data_len) {
+		uint8_t *d = malloc(row->data_len);
+
+		if (!d)
+			return -ENOMEM;
+		memcpy(d, row->data, row->data_len);
+		h->row.data = d;
+	}
+	if (row->task && row->task->tid) {	/* tid 0 is each CPU's idle task */
+		rc = en_task_of(e, row->source, row->task, &h->task);
+		h->th = rc ? 0 : e->task[h->task - 1].thread + 1;
+	}
+	return rc;
+}
+
+int kp_enrich_row(struct kp_enrich *e, const struct kp_row *row, struct kp_err *err)
+{
+	struct en_held *h;
+	int rc = 0;
+
+	if (e->count == e->cap) {
+		rc = e->cap >= MAX_HELD ? let_go(e, err) : grow(e);
+		if (rc)
+			return rc == -ENOMEM ? kp_err(err, ENOMEM, "out of memory for %u held rows", e->count) : rc;
+	}
+	h = &e->ring[(e->head + e->count) & (e->cap - 1)];
+	rc = take(e, row, h);
+	e->count++;
+	e->st.rows++;
+	if (h->t > e->now)
+		e->now = h->t;
+	if (!rc)
+		rc = en_track(e, h);
+	if (rc)
+		return kp_err(err, -rc, "out of memory");
+	while (e->count && e->ring[e->head].t + e->hold < e->now && !rc)
+		rc = let_go(e, err);
+	en_sweep(e);
+	return rc;
+}
+
+int kp_enrich_flush(struct kp_enrich *e, struct kp_err *err)
+{
+	int rc = 0;
+
+	while (e->count && !rc)
+		rc = let_go(e, err);
+	return rc;
+}
+
+void kp_enrich_stats(const struct kp_enrich *e, struct kp_enrich_stats *st)
+{
+	*st = e->st;
+	st->sends_unmatched -= st->sends_matched;
+	for (uint32_t i = 0; i < e->spans.n; i++)
+		st->spans_matched += e->spans.v[i].matched;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names: what a message calls itself, and transactions. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "en.h"
+
+static const struct kp_str *op_of(struct kp_enrich *e, const struct kp_msg *m)
+{
+	char buf[512];
+	size_t n = 0;
+
+	if (!m->verb.p || m->verb.len > 32)
+		return NULL;
+	for (; n < m->verb.len; n++)
+		buf[n] = toupper((unsigned char)m->verb.p[n]);
+	if (m->target.p) {
+		size_t len = m->target.len < sizeof(buf) - n - 1 ? m->target.len : sizeof(buf) - n - 1;
+
+		buf[n++] = ' ';
+		memcpy(buf + n, m->target.p, len);
+		n += len;
+	}
+	return kp_pool_str(e->pool, buf, n);
+}
+
+/* A prepared statement is named once and then bound by name: remember what it does. */
+static const struct kp_str *stmt_op(struct kp_enrich *e, struct en_conn *c, const struct kp_msg *m, const struct kp_str *op)
+{
+	const struct kp_str *name = kp_pool_str(e->pool, m->stmt.p, m->stmt.len);
+
+	for (uint32_t i = 0; i < c->nstmt && i < EN_STMTS; i++)
+		if (c->stmt[i].name == name) {
+			if (op)
+				c->stmt[i].op = op;
+			return c->stmt[i].op;
+		}
+	if (op) {
+		uint32_t i = c->nstmt++ % EN_STMTS;
+
+		c->stmt[i].name = name;
+		c->stmt[i].op = op;
+	}
+	return op;
+}
+
+struct en_ids en_msg_ids(struct kp_enrich *e, struct en_conn *c, const struct kp_msg *m)
+{
+	struct en_ids ids = { 0 };
+
+	if (m->type == KP_MSG_REQUEST)
+		ids.op = op_of(e, m);
+	if (m->stmt.p) {
+		ids.op = stmt_op(e, c, m, ids.op);
+		if (!ids.op)
+			ids.op = kp_pool_cstr(e->pool, "EXECUTE");
+	}
+	if (m->request.p)
+		ids.request = kp_pool_str(e->pool, m->request.p, m->request.len);
+	if (m->traceparent.p) {	/* version-trace-span-flags, its form was checked */
+		ids.trace = kp_pool_str(e->pool, m->traceparent.p + 3, 32);
+		ids.parent = kp_pool_str(e->pool, m->traceparent.p + 36, 16);
+	}
+	return ids;
+}
+
+static bool begins(const struct kp_str *op, const char *verb)
+{
+	size_t n = strlen(verb);
+
+	return op && op->len >= n && !memcmp(op->p, verb, n) && (op->len == n || op->p[n] == ' ');
+}
+
+void en_name_txn(struct kp_enrich *e, struct en_conn *c, struct en_work *w, uint32_t tgid)
+{
+	char buf[48];
+
+	if (begins(w->ids.op, "BEGIN") || begins(w->ids.op, "START")) {
+		snprintf(buf, sizeof(buf), "%u/%u", tgid, ++c->txns);
+		c->txn = kp_pool_cstr(e->pool, buf);
+	}
+	w->ids.txn = c->txn;
+	if (begins(w->ids.op, "COMMIT") || begins(w->ids.op, "ROLLBACK") || begins(w->ids.op, "END") ||
+	    begins(w->ids.op, "ABORT"))
+		c->txn = NULL;
+}

@@ -5,6 +5,8 @@ UNIT    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c
 FUZZ    := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 BATS    := $(wildcard tests/tool/*.bats)
 LONG    := $(wildcard tests/long/*.bats)
+# Programs that tests run, such as the one that writes streams for them.
+HELPERS := $(patsubst tests/tool/%.c,$(B)/tests/%,$(wildcard tests/tool/*.c))
 FUZZ_TIME ?= 30
 
 # Every library, but only what a test really calls stays in it.
@@ -23,7 +25,12 @@ $(B)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libkp.a
 	@mkdir -p $(@D)
 	$(CC) $(KCFLAGS) -Wno-missing-prototypes -Itests -MF $@.d $< -fsanitize=fuzzer $(LDSAN) $(B)/libkp.a $(TEST_LIBS) -o $@
 
+$(B)/tests/%: tests/tool/%.c $(B)/libkp.a
+	@mkdir -p $(@D)
+	$(CC) $(KCFLAGS) -Itests -MF $@.d $< $(LDSAN) $(B)/libkp.a $(TEST_LIBS) -o $@
+
 unit: $(UNIT)
+helpers: $(HELPERS)
 fuzzers: $(FUZZ)
 
 # One test by name: make test-stream, make test-stream MODE=asan
@@ -32,7 +39,7 @@ test-%: $(B)/tests/test_%
 
 check:
 	@tests/deps.sh build demo test
-	@$(SUB) tools unit examples
+	@$(SUB) tools unit helpers examples
 	@$(SUB) MODE=asan unit
 	@$(SUB) check-run
 
@@ -44,8 +51,8 @@ check-run:
 # Resumable: what passed is not run again until it or a tool changes (rm -r $(B)/world starts anew).
 check-world:
 	@tests/deps.sh build demo test lint
-	@$(SUB) tools unit examples
-	@$(SUB) MODE=asan tools unit
+	@$(SUB) tools unit helpers examples
+	@$(SUB) MODE=asan tools unit helpers
 	@$(SUB) MODE=fuzz fuzzers
 	@$(SUB) check-world-run
 
@@ -71,6 +78,6 @@ bench:
 	@$(SUB) tools
 	@KP_BIN=$(abspath $(B)/bin) tests/bench.sh
 
-.PHONY: unit fuzzers check check-run check-world check-world-run fuzz lint bench
+.PHONY: unit helpers fuzzers check check-run check-world check-world-run fuzz lint bench
 
 -include $(wildcard $(B)/tests/*.d)

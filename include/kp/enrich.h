@@ -10,7 +10,7 @@
 #define KP_ENRICH_H
 
 #include <kp/err.h>
-#include <kp/row.h>
+#include <kp/stream.h>
 
 struct kp_enrich;
 
@@ -30,8 +30,8 @@ int kp_enrich_spans_text(struct kp_enrich *e, const char *text, size_t len, stru
 /* Tab-separated lines: comm|exe|port|cgroup, a value (a glob but for port), the service's name; # begins a comment. */
 int kp_enrich_map(struct kp_enrich *e, const char *path, struct kp_err *err);
 
-/* What is known of a source: its host, the shift of its times, and wall clock minus monotonic just now. */
-int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_str *host, int64_t shift, int64_t wall_off);
+/* What is known of a source, and its wall clock minus monotonic just now. At its first row, and when it changes. */
+int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_source *s, int64_t wall_off);
 
 int kp_enrich_row(struct kp_enrich *e, const struct kp_row *row, struct kp_err *err);
 /* Lets go of all rows that are held: at the end, or when nothing has come for a while. */

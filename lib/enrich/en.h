@@ -47,7 +47,7 @@ struct en_work {
 struct en_seg { uint64_t at; struct en_work *w; bool handed; };
 
 struct en_thread {
-	uint32_t source, tid, tgid, ns_tgid;
+	uint32_t machine, tid, tgid, ns_tgid;
 	uint64_t start, last;
 	bool exited;
 	struct en_work *pending;/* answered, and perhaps not to its end */
@@ -69,19 +69,27 @@ struct en_got { uint32_t from, to; uint64_t end; struct en_work *w; }; /* a rece
 
 struct en_queue { struct en_work *w[EN_QUEUE]; uint32_t n; };
 
+/* What travels between the ends of a connection, which two machines may have recorded. */
+struct en_wire {
+	uint32_t refs;
+	struct en_sent sent[2][EN_SENDS]; uint32_t nsent[2];	/* by the sender's end */
+	struct en_got got[2][EN_GOTS]; uint32_t ngot[2];		/* likewise */
+};
+
+/* A connection as one machine sees it: private addresses may be those of another pair elsewhere. */
 struct en_conn {
 	struct en_conn *next;	/* in its bucket */
 	uint64_t key[6];
+	uint32_t machine;
 	uint64_t last;
 	int8_t client;		/* which end asks, -1 not known */
 	bool closed;
-	struct en_sent sent[2][EN_SENDS]; uint32_t nsent[2];	/* by the sender's end */
-	struct en_got got[2][EN_GOTS]; uint32_t ngot[2];		/* likewise */
+	struct en_wire *wire;
 	struct en_queue srv, call;	/* asked and not answered, oldest first */
 	struct en_work *last_srv, *last_call;	/* answered last: more of the answer may follow */
 	struct { const struct kp_str *name, *op; } stmt[EN_STMTS]; uint32_t nstmt;
 	const struct kp_str *txn;
-	uint32_t txns;
+	char tx;		/* state of the transaction at the last answer, 0 not seen */
 };
 
 struct en_task {	/* what is known of a kp_task value */
@@ -98,7 +106,13 @@ struct en_held {
 	struct en_work *own;	/* a message's own work, whatever its thread does */
 };
 
-struct en_source { const struct kp_str *host; int64_t shift, wall_off; bool known; };
+struct en_source {
+	const struct kp_str *host;
+	char boot[40];
+	uint32_t machine;	/* the first source of the same boot: their threads are the same */
+	int64_t shift, wall_off; /* shift: to the one line */
+	bool known;
+};
 
 struct en_span {
 	const struct kp_str *trace, *id, *parent, *name, *service, *request, *host, *container, *exe;
@@ -132,6 +146,7 @@ struct kp_enrich {
 	struct en_source *src; uint32_t nsrc;
 	struct en_spans spans;
 	struct en_rule *rule; uint32_t nrule;
+	uint32_t txns;
 	struct kp_enrich_stats st;
 };
 
@@ -152,6 +167,7 @@ struct en_work *en_queue_pop(struct en_queue *q);	/* with its reference; NULL em
 int en_task_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, uint32_t *task); /* index + 1 */
 struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *side); /* NULL: no memory, or not told which */
 void en_conn_free(struct en_conn *c);
+void en_wire_clear(struct en_wire *w);
 void en_sweep(struct kp_enrich *e);
 
 /* message.c, track.c */
@@ -160,12 +176,14 @@ int en_track(struct kp_enrich *e, struct en_held *h);
 /* The connection's end closed: who asked there gave up, who served there is done. */
 void en_conn_end(struct en_conn *c, int side, uint64_t t);
 void en_conn_reset(struct en_conn *c, uint64_t t);	/* the same two ends, but another connection */
+uint32_t en_machine(const struct kp_enrich *e, uint32_t source);
 /* th waits (or ends): what it had answered is answered to its end. */
 void en_settle(struct en_thread *th);
 
 /* name.c */
 struct en_ids en_msg_ids(struct kp_enrich *e, struct en_conn *c, const struct kp_msg *m);
-void en_name_txn(struct kp_enrich *e, struct en_conn *c, struct en_work *w, uint32_t tgid);
+void en_txn_asked(struct kp_enrich *e, struct en_conn *c, struct en_work *w, uint32_t tgid);
+void en_txn_answered(struct kp_enrich *e, struct en_conn *c, char tx, uint32_t tgid);
 
 /* fill.c */
 void en_fill(struct kp_enrich *e, struct en_held *h);

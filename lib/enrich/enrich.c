@@ -63,18 +63,38 @@ void kp_enrich_free(struct kp_enrich *e)
 	free(e);
 }
 
-int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_str *host, int64_t shift, int64_t wall_off)
+uint32_t en_machine(const struct kp_enrich *e, uint32_t source)
 {
+	return source < e->nsrc ? e->src[source].machine : source;
+}
+
+int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_source *s, int64_t wall_off)
+{
+	struct en_source *src;
+
 	if (source >= e->nsrc) {
 		struct en_source *n = realloc(e->src, (source + 1) * sizeof(*n));
 
 		if (!n)
 			return -ENOMEM;
-		memset(n + e->nsrc, 0, (source + 1 - e->nsrc) * sizeof(*n));
+		for (uint32_t i = e->nsrc; i <= source; i++)
+			n[i] = (struct en_source){ .machine = i };
 		e->src = n;
 		e->nsrc = source + 1;
 	}
-	e->src[source] = (struct en_source){ host ? kp_pool_str(e->pool, host->p, host->len) : NULL, shift, wall_off, true };
+	src = &e->src[source];
+	src->shift = s->base + s->shift;
+	src->wall_off = wall_off;
+	if (src->known)
+		return 0;
+	src->known = true;
+	src->host = s->host ? kp_pool_str(e->pool, s->host->p, s->host->len) : NULL;
+	memcpy(src->boot, s->boot_id, sizeof(src->boot));
+	for (uint32_t i = 0; i < source && *src->boot; i++)
+		if (!memcmp(e->src[i].boot, src->boot, sizeof(src->boot))) {
+			src->machine = e->src[i].machine;
+			break;
+		}
 	return 0;
 }
 

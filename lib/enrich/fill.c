@@ -61,7 +61,7 @@ static void fill_span(struct kp_enrich *e, struct en_held *h, const struct en_wo
 	struct en_span *s = NULL;
 
 	/* a request whose trace is not known may be any of those that its process is at */
-	if (r->task && (!w || trace || !w->ids.request))
+	if (!w || trace || !w->ids.request)
 		s = en_span_at(e, r->task, r->source, r->end - r->dur, trace);
 	if (!s && w)
 		s = (struct en_span *)w->span;
@@ -72,7 +72,6 @@ static void fill_span(struct kp_enrich *e, struct en_held *h, const struct en_wo
 	set(r, KP_CTX_TRACE, s->trace);
 	set(r, KP_CTX_SERVICE, s->service);
 	set(r, KP_CTX_REQUEST, en_span_request(e, s->trace));
-	set(r, KP_CTX_REQUEST, s->trace);
 	set(r, KP_CTX_OP, s->name);
 }
 

@@ -147,7 +147,7 @@ static int asked(struct at *a, struct en_work **begun)
 	if (!w)
 		return -ENOMEM;
 	w->ids = a->ids;
-	en_name_txn(a->e, a->c, w, a->h->row.task->tgid);
+	en_txn_asked(a->e, a->c, w, a->h->row.task->tgid);
 	thread(a)->port_service = en_port_service(a->e, a->h->row.obj->lport);
 	a->e->st.requests += a->m.type == KP_MSG_REQUEST;
 	en_queue_push(q, w);
@@ -186,8 +186,7 @@ static int answer(struct at *a)
 		w->end = a->t;
 	if (!w->ids.request && !w->resolved)
 		w->ids.request = a->ids.request;
-	if (a->m.tx == 'I')
-		c->txn = NULL;
+	en_txn_answered(a->e, c, a->m.tx, a->h->row.task->tgid);
 	own(a, w);
 	en_work_put(th->pending);
 	th->pending = en_work_ref(w);
@@ -234,7 +233,7 @@ static void deliver(struct kp_enrich *e, struct en_sent *s, struct en_work *w)
 	}
 }
 
-static struct en_sent *sent_for(struct en_conn *c, int side, const struct en_got *g)
+static struct en_sent *sent_for(struct en_wire *c, int side, const struct en_got *g)
 {
 	struct en_sent *best = NULL;
 	uint32_t n = c->nsent[side] < EN_SENDS ? c->nsent[side] : EN_SENDS;
@@ -261,9 +260,9 @@ static bool has_position(const struct kp_row *r)
 static int sent(struct at *a)
 {
 	const struct kp_row *r = &a->h->row;
-	struct en_conn *c = a->c;
+	struct en_wire *c = a->c->wire;
 	struct en_sent *s = &c->sent[a->side][c->nsent[a->side]++ % EN_SENDS];
-	int client = client_of(c);
+	int client = client_of(a->c);
 
 	*s = (struct en_sent){ .to = (uint32_t)r->a[0], .from = (uint32_t)(r->a[0] - r->ret), .start = a->start,
 			       .end = a->t, .th = a->h->th - 1, .ids = a->ids, .msg = a->m.type,
@@ -288,7 +287,7 @@ static int got(struct at *a)
 	int client = client_of(c), from = !a->side, rc;
 	struct en_got g = { .to = (uint32_t)r->a[0], .from = (uint32_t)(r->a[0] - r->ret), .end = a->t }, *slot;
 	struct en_work *begun = NULL;
-	struct en_sent *s = sent_for(c, from, &g);
+	struct en_sent *s = sent_for(c->wire, from, &g);
 
 	if (s && !s->position)
 		s->matched = true;
@@ -302,7 +301,7 @@ static int got(struct at *a)
 		deliver(a->e, s, begun);
 		return 0;
 	}
-	slot = &c->got[from][c->ngot[from]++ % EN_GOTS];
+	slot = &c->wire->got[from][c->wire->ngot[from]++ % EN_GOTS];
 	en_work_put(slot->w);
 	*slot = g;
 	slot->w = en_work_ref(begun);
@@ -354,15 +353,11 @@ void en_conn_reset(struct en_conn *c, uint64_t t)
 {
 	en_conn_end(c, 0, t);
 	en_conn_end(c, 1, t);
-	for (int s = 0; s < 2; s++) {
-		for (int i = 0; i < EN_GOTS; i++) {
-			en_work_put(c->got[s][i].w);
-			c->got[s][i].w = NULL;
-		}
-		c->nsent[s] = 0;
-	}
+	if (c->wire->refs == 1)	/* else positions tell old from new */
+		en_wire_clear(c->wire);
 	c->client = -1;
 	c->nstmt = 0;
 	c->txn = NULL;
+	c->tx = 0;
 	c->closed = false;
 }

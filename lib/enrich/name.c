@@ -72,16 +72,31 @@ static bool begins(const struct kp_str *op, const char *verb)
 	return op && op->len >= n && !memcmp(op->p, verb, n) && (op->len == n || op->p[n] == ' ');
 }
 
-void en_name_txn(struct kp_enrich *e, struct en_conn *c, struct en_work *w, uint32_t tgid)
+/* The wire does not tell the server's own number of a transaction: it is the process and a count. */
+static void txn_new(struct kp_enrich *e, struct en_conn *c, uint32_t tgid)
 {
 	char buf[48];
 
-	if (begins(w->ids.op, "BEGIN") || begins(w->ids.op, "START")) {
-		snprintf(buf, sizeof(buf), "%u/%u", tgid, ++c->txns);
-		c->txn = kp_pool_cstr(e->pool, buf);
-	}
+	snprintf(buf, sizeof(buf), "pg:%u:%u", tgid, ++e->txns);
+	c->txn = kp_pool_cstr(e->pool, buf);
+}
+
+void en_txn_asked(struct kp_enrich *e, struct en_conn *c, struct en_work *w, uint32_t tgid)
+{
+	if (c->tx != 'T' && c->tx != 'E' && (begins(w->ids.op, "BEGIN") || begins(w->ids.op, "START")))
+		txn_new(e, c, tgid);
 	w->ids.txn = c->txn;
-	if (begins(w->ids.op, "COMMIT") || begins(w->ids.op, "ROLLBACK") || begins(w->ids.op, "END") ||
-	    begins(w->ids.op, "ABORT"))
+	c->tx = 0;
+}
+
+/* Also of one that began before the recording: the rest of it is named. */
+void en_txn_answered(struct kp_enrich *e, struct en_conn *c, char tx, uint32_t tgid)
+{
+	if (!tx)
+		return;
+	c->tx = tx;
+	if (tx == 'I')
 		c->txn = NULL;
+	else if (!c->txn)
+		txn_new(e, c, tgid);
 }

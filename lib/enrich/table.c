@@ -19,9 +19,9 @@ static uint32_t mix(uint64_t a, uint64_t b)
 	return (uint32_t)((x ^ x >> 29) * 0xc4ceb9fe1a85ec53ull >> 32);
 }
 
-static uint32_t thread_hash(uint32_t source, uint32_t tid, uint64_t start)
+static uint32_t thread_hash(uint32_t machine, uint32_t tid, uint64_t start)
 {
-	return mix((uint64_t)source << 32 | tid, start);
+	return mix((uint64_t)machine << 32 | tid, start);
 }
 
 /* Builds a table of indices anew; hash_of gives each entry's hash. */
@@ -53,23 +53,23 @@ static int thread_rehash(struct kp_enrich *e)
 	if (!h)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < e->nth; i++)
-		table_put(h, cap, thread_hash(e->th[i].source, e->th[i].tid, e->th[i].start), i);
+		table_put(h, cap, thread_hash(e->th[i].machine, e->th[i].tid, e->th[i].start), i);
 	free(e->th_hash);
 	e->th_hash = h;
 	e->th_hcap = cap;
 	return 0;
 }
 
-static int thread_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, uint32_t *out)
+static int thread_of(struct kp_enrich *e, uint32_t machine, const struct kp_task *t, uint32_t *out)
 {
-	uint32_t hash = thread_hash(source, t->tid, t->start), i;
+	uint32_t hash = thread_hash(machine, t->tid, t->start), i;
 
 	if (e->nth * 2 >= e->th_hcap && thread_rehash(e))
 		return -ENOMEM;
 	for (uint32_t k = hash & (e->th_hcap - 1); (i = e->th_hash[k]) != UINT32_MAX; k = (k + 1) & (e->th_hcap - 1)) {
 		const struct en_thread *th = &e->th[i];
 
-		if (th->tid == t->tid && th->start == t->start && th->source == source) {
+		if (th->tid == t->tid && th->start == t->start && th->machine == machine) {
 			*out = i;
 			return 0;
 		}
@@ -84,7 +84,7 @@ static int thread_of(struct kp_enrich *e, uint32_t source, const struct kp_task 
 		e->cap_th = cap;
 	}
 	*out = e->nth++;
-	e->th[*out] = (struct en_thread){ .source = source, .tid = t->tid,
+	e->th[*out] = (struct en_thread){ .machine = machine, .tid = t->tid,
 					  .tgid = t->tgid, .ns_tgid = t->ns_tgid, .start = t->start,
 					  .last = e->now };
 	table_put(e->th_hash, e->th_hcap, hash, *out);
@@ -120,7 +120,7 @@ int en_task_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, ui
 			*task = i + 1;
 			return 0;
 		}
-	rc = thread_of(e, source, t, &th);
+	rc = thread_of(e, en_machine(e, source), t, &th);
 	if (rc)
 		return rc;
 	if (e->ntask == e->cap_task) {
@@ -163,7 +163,7 @@ static bool loopback(const uint64_t k[3])
 }
 
 /* The same key for both ends, and which of them the row's is. */
-static bool conn_key(const struct kp_row *row, uint64_t key[6], int *side)
+static bool conn_key(const struct kp_row *row, uint32_t machine, uint64_t key[6], int *side)
 {
 	const struct kp_obj *o = row->obj;
 	uint64_t l[3] = { 0 }, r[3] = { 0 };
@@ -185,7 +185,7 @@ static bool conn_key(const struct kp_row *row, uint64_t key[6], int *side)
 			return false;
 	}
 	l[2] |= (uint64_t)o->proto << 16 | (uint64_t)(o->family == AF_UNIX) << 31;
-	l[2] |= host ? (uint64_t)(row->source + 1) << 32 : 0;
+	l[2] |= host ? (uint64_t)(machine + 1) << 32 : 0;
 	r[2] |= l[2] & ~0xffffull;
 	*side = memcmp(l, r, sizeof(l)) > 0;
 	memcpy(key, *side ? r : l, sizeof(l));
@@ -219,28 +219,61 @@ static int conn_rehash(struct kp_enrich *e)
 	return 0;
 }
 
+static struct en_conn *conn_new(const uint64_t key[6], uint32_t machine, struct en_wire *wire)
+{
+	struct en_conn *c = calloc(1, sizeof(*c));
+
+	if (c && !wire)
+		wire = calloc(1, sizeof(*wire));
+	if (!c || !wire) {
+		free(c);
+		return NULL;
+	}
+	memcpy(c->key, key, sizeof(c->key));
+	c->machine = machine;
+	c->client = -1;
+	c->wire = wire;
+	wire->refs++;
+	return c;
+}
+
 struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *side)
 {
+	uint32_t machine = en_machine(e, row->source), k;
+	struct en_conn *c, *other = NULL;
 	uint64_t key[6];
-	struct en_conn *c;
-	uint32_t k;
 
-	if (!conn_key(row, key, side) || (e->nconn >= e->conn_cap && conn_rehash(e)))
+	if (!conn_key(row, machine, key, side) || (e->nconn >= e->conn_cap && conn_rehash(e)))
 		return NULL;
 	k = conn_hash(key) & (e->conn_cap - 1);
-	for (c = e->conn[k]; c; c = c->next)
-		if (!memcmp(c->key, key, sizeof(key)))
+	for (c = e->conn[k]; c; c = c->next) {
+		if (memcmp(c->key, key, sizeof(key)))
+			continue;
+		if (c->machine == machine)
 			break;
-	if (!c && (c = calloc(1, sizeof(*c)))) {
-		memcpy(c->key, key, sizeof(key));
-		c->client = -1;
+		other = c;
+	}
+	if (!c) {
+		c = conn_new(key, machine, other ? other->wire : NULL);
+		if (!c)
+			return NULL;
 		c->next = e->conn[k];
 		e->conn[k] = c;
 		e->nconn++;
 	}
-	if (c)
-		c->last = e->now;
+	c->last = e->now;
 	return c;
+}
+
+void en_wire_clear(struct en_wire *w)
+{
+	for (int s = 0; s < 2; s++) {
+		for (uint32_t i = 0; i < EN_GOTS; i++) {
+			en_work_put(w->got[s][i].w);
+			w->got[s][i].w = NULL;
+		}
+		w->nsent[s] = 0;
+	}
 }
 
 void en_conn_free(struct en_conn *c)
@@ -249,9 +282,10 @@ void en_conn_free(struct en_conn *c)
 
 	while ((w = en_queue_pop(&c->srv)) || (w = en_queue_pop(&c->call)))
 		en_work_put(w);
-	for (int s = 0; s < 2; s++)
-		for (uint32_t i = 0; i < EN_GOTS; i++)
-			en_work_put(c->got[s][i].w);
+	if (!--c->wire->refs) {
+		en_wire_clear(c->wire);
+		free(c->wire);
+	}
 	en_work_put(c->last_srv);
 	en_work_put(c->last_call);
 	free(c);

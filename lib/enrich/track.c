@@ -97,7 +97,12 @@ static void role(struct kp_enrich *e, struct en_held *h, bool connects)
 	int side;
 	struct en_conn *c = en_conn_of(e, &h->row, &side);
 
-	if (c && c->client < 0)
+	if (!c)
+		return;
+	/* where both ends are on this machine the client's SYN was seen */
+	if (!connects && c->closed)
+		en_conn_reset(c, h->t);
+	if (c->client < 0)
 		c->client = connects ? side : !side;
 }
 

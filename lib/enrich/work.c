@@ -152,8 +152,6 @@ void en_resolve(struct kp_enrich *e, struct en_work *w, int depth)
 		if (w->type == EN_SERVER && w->ids.parent)
 			w->span = en_span_child(e, w->ids.trace, w->ids.parent);
 	}
-	if (!w->ids.request)	/* a trace is one request */
-		w->ids.request = w->ids.trace;
 	w->busy = false;
 	w->resolved = true;
 }

@@ -51,7 +51,7 @@ static inline struct world *world_new(void)
 	assert_non_null(w);
 	assert_int_equal(kp_pool_new(&w->pool), 0);
 	assert_int_equal(kp_enrich_new(&w->e, 0, world_emit, w, NULL), 0);
-	assert_int_equal(kp_enrich_source(w->e, 0, NULL, 0, 1000000 * (int64_t)MS), 0);
+	assert_int_equal(kp_enrich_source(w->e, 0, &(struct kp_source){ .boot_id = "b0" }, 1000000 * (int64_t)MS), 0);
 	return w;
 }
 

@@ -205,11 +205,11 @@ static void ids(void **state)
 	outside = row(w, READ, db, 27, 28);
 	done(w);
 	assert_string_equal(got(w, t1, KP_CTX_TRACE), TRACE1);
-	assert_string_equal(req(w, t1), TRACE1);
+	assert_string_equal(req(w, t1), "");
 	assert_string_equal(op(w, bound), "SELECT items");
-	assert_string_equal(got(w, begin, KP_CTX_TXN), "20/1");
-	assert_string_equal(got(w, bound, KP_CTX_TXN), "20/1");
-	assert_string_equal(got(w, commit, KP_CTX_TXN), "20/1");
+	assert_string_equal(got(w, begin, KP_CTX_TXN), "pg:20:1");
+	assert_string_equal(got(w, bound, KP_CTX_TXN), "pg:20:1");
+	assert_string_equal(got(w, commit, KP_CTX_TXN), "pg:20:1");
 	assert_string_equal(got(w, outside, KP_CTX_TXN), "");
 	world_free(w);
 }

@@ -10,7 +10,7 @@
 #include <kp/util.h>
 
 static const struct kp_opt opts[] = {
-	{ 'f', "format", "dot|svg|png", "what to write (default svg)" },
+	{ 'f', "format", "dot|svg|png", "what to write; default: what the name after -o ends in, else svg, dot on a terminal" },
 	{ 'n', "nodes", "N", "draw at most N nodes a target, fold the others into one (default 25)" },
 	{ 0 },
 };
@@ -48,6 +48,18 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		a->nodes = n;
 	}
 	return 0;
+}
+
+/* Not asked for: as the name of the output says, and on a terminal something that does it no harm. */
+static const char *guess(const char *out)
+{
+	const char *dot = out ? strrchr(out, '.') : NULL;
+
+	if (dot && !strcmp(dot, ".png"))
+		return "png";
+	if (dot && (!strcmp(dot, ".dot") || !strcmp(dot, ".gv")))
+		return "dot";
+	return (!out || !strcmp(out, "-")) && isatty(STDOUT_FILENO) ? "dot" : "svg";
 }
 
 static void found(void *arg, enum kp_finding f, const char *input, const char *line)
@@ -141,7 +153,7 @@ out:
 
 int main(int argc, char **argv)
 {
-	struct args a = { .format = "svg" };
+	struct args a = { 0 };
 	struct kp_buf src = { 0 };
 	struct kp_err err;
 	int status, first, rc;
@@ -149,6 +161,8 @@ int main(int argc, char **argv)
 	first = kp_opts(&tool, argc, argv, false, &a.common, take, &a, &status);
 	if (first < 0)
 		return status;
+	if (!a.format)
+		a.format = guess(a.common.out);
 	/* Known before a long input is read: a picture in bytes is of no use on a terminal. */
 	rc = !strcmp(a.format, "png") && !a.common.out ? kp_check_binary_out(STDOUT_FILENO, &err) : 0;
 	if (!rc)

@@ -3,6 +3,8 @@
 #ifndef KP_GRAPH_DRAW_H
 #define KP_GRAPH_DRAW_H
 
+#include <string.h>
+
 #include <kp/dot.h>
 
 /* ---- fold.c: which nodes are drawn ---- */
@@ -18,6 +20,9 @@ struct kp_fold {
 	uint32_t others;	/* nodes folded into the last slot */
 	uint64_t other_ns;	/* latency that they carry, each nanosecond once */
 };
+
+/* Does a node belong to the root cause? A culprit does when an edge comes to it from one that does. */
+bool kp_node_root(const struct kp_graph *g, uint32_t node);
 
 int kp_fold(struct kp_fold *f, const struct kp_graph *g, uint32_t max);
 void kp_fold_free(struct kp_fold *f);
@@ -51,6 +56,10 @@ static inline double kp_share(uint64_t ns, uint64_t of) { return of ? (double)ns
 static inline const struct kp_cause *kp_node_cause(const struct kp_graph *g, const struct kp_node *n)
 {
 	return n->cause < g->ncauses ? &g->causes[n->cause] : NULL;
+}
+static inline bool kp_same_who(const struct kp_who *a, const struct kp_who *b)
+{
+	return a->source == b->source && a->tgid == b->tgid && (a->tgid || a->tid == b->tid) && !strcmp(a->comm, b->comm);
 }
 
 #endif

@@ -14,13 +14,25 @@ enum { FEW = 12 };
 
 struct rank { uint32_t node; int class; uint64_t ns; };
 
-static int class_of(const struct kp_graph *g, const struct kp_node *n)
+bool kp_node_root(const struct kp_graph *g, uint32_t node)
 {
-	const struct kp_cause *c = kp_node_cause(g, n);
+	const struct kp_cause *c = kp_node_cause(g, &g->nodes[node]);
 
-	if (n->type == 0)
-		return 2;
-	return c && c->root ? 1 : 0;
+	if (c || g->nodes[node].type != 3)
+		return c && c->root;
+	for (uint32_t i = 0; i < g->nedges; i++) {
+		if (g->edges[i].to != node || g->edges[i].from >= g->nnodes)
+			continue;
+		c = kp_node_cause(g, &g->nodes[g->edges[i].from]);
+		if (c && c->root)
+			return true;
+	}
+	return false;
+}
+
+static int class_of(const struct kp_graph *g, uint32_t node)
+{
+	return g->nodes[node].type == 0 ? 2 : kp_node_root(g, node);
 }
 
 static int by_weight(const void *a, const void *b)
@@ -48,10 +60,10 @@ static uint32_t how_many(const struct rank *r, const struct kp_graph *g, uint32_
 	if (n > FEW)
 		while (n > 1 && !r[n - 1].class && r[n - 1].ns < g->dur / 100)
 			n--;
-	if (n > max)
-		n = max;
 	/* One node needs no other to stand for it. */
-	return n == g->nnodes || n + 1 < max ? n : max - 1;
+	if (n + 1 >= g->nnodes && g->nnodes <= max)
+		return g->nnodes;
+	return n < max ? n : max - 1;
 }
 
 static int choose(struct kp_fold *f, const struct kp_graph *g, uint32_t max)
@@ -61,7 +73,7 @@ static int choose(struct kp_fold *f, const struct kp_graph *g, uint32_t max)
 	if (!r)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < g->nnodes; i++)
-		r[i] = (struct rank){ i, class_of(g, &g->nodes[i]), g->nodes[i].ns };
+		r[i] = (struct rank){ i, class_of(g, i), g->nodes[i].ns };
 	qsort(r, g->nnodes, sizeof(*r), by_weight);
 	f->n = how_many(r, g, max);
 	f->others = g->nnodes - f->n;

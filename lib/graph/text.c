@@ -74,6 +74,16 @@ static uint32_t chars(const char *s)
 	return n;
 }
 
+/* May a line end in front of this character, which stands behind that one? Rather not in a word or a number. */
+static bool breaks(char here, char before, uint32_t line, uint32_t width, uint32_t left)
+{
+	if (here == ' ')
+		return line >= width;
+	if (left < 10)
+		return false;
+	return line >= width + width / 2 || (line >= width && strchr("/,;:._-", before));
+}
+
 int kp_text_short(struct kp_buf *b, const char *s, uint32_t max, uint32_t width)
 {
 	char *c = clean(s);
@@ -86,17 +96,19 @@ int kp_text_short(struct kp_buf *b, const char *s, uint32_t max, uint32_t width)
 	for (const char *p = c; *p; p++) {
 		if (head_of_char(*p)) {
 			at++;
-			line++;
 			if (n > max && at == lead)
 				kp_buf_add(b, "…", strlen("…"));
 		}
 		if (n > max && at >= lead && at < n - (max - lead) + 1)
 			continue;
-		if (width && line >= width && head_of_char(*p) && (*p == ' ' || (line >= width + width / 2 && n - at > width / 2))) {
-			kp_buf_add(b, "<br/>", 5);
-			line = 0;
-			if (*p == ' ')
-				continue;
+		if (head_of_char(*p)) {
+			if (width && p > c && breaks(*p, p[-1], line, width, n - at)) {
+				kp_buf_add(b, "<br/>", 5);
+				line = 0;
+				if (*p == ' ')
+					continue;
+			}
+			line++;
 		}
 		entity(b, *p);
 	}

@@ -79,5 +79,5 @@ int kp_legend(struct kp_buf *b)
 	}
 	return kp_buf_printf(b, "<td align=\"left\">   effect → cause:   ──  observed   ‒ ‒  inferred</td></tr>"
 			     "<tr><td colspan=\"8\" align=\"left\">round: operation    square: kernel    double frame: root cause"
-			     "    eight corners: culprit</td></tr></table>");
+			     "    cut corners: culprit</td></tr></table>");
 }

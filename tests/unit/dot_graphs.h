@@ -97,6 +97,65 @@ static inline struct kp_graph big_graph(const char *request, uint32_t n)
 	return g;
 }
 
+/*
+ * As kp-causal writes a request that goes through three services and fails for a lock whose holder waits for a disk:
+ * edges named by what they are, culprits that belong to no single cause.
+ */
+static struct kp_blame lock_blame[] = {
+	{ .who = WHO(5120, "postgres", "postgres", "/system.slice/postgresql@15-main.service"), .share = .9,
+	  .why = "observed: it held the row lock of UPDATE stock SET quantity, its signal ended the wait; inferred: nothing" },
+	{ .who = WHO(5121, "postgres", "postgres", "/system.slice/postgresql@15-main.service"), .share = .1, .why = "inferred: was in the queue before" },
+};
+static struct kp_blame disk_blame[] = {
+	{ .who = WHO(911, "rsync", "", "/user.slice/user-1000.slice/session-4.scope"), .share = .7, .why = "observed: 212 requests ahead in the queue of sdb" },
+	{ .who = WHO(6, "kworker/u4:0", "", "/"), .share = .3, .why = "inferred: writeback of sdb" },
+};
+static struct kp_cause deep_causes[] = {
+	{ .kind = KP_C_LOCK, .ns = 1400 * MS, .victim = NOBODY, .blame = lock_blame, .nblame = 2, .object = "", .observed = true,
+	  .root = true, .runner_up = "", .counterfactual = 700 * MS },
+	{ .kind = KP_C_DISK_READ, .ns = 380 * MS, .victim = NOBODY, .blame = disk_blame, .nblame = 2, .object = "sdb", .observed = true, .runner_up = "" },
+	{ .kind = KP_C_NET_RETRANSMIT, .ns = 210 * MS, .victim = NOBODY, .object = "", .observed = true, .runner_up = "" },
+	{ .kind = KP_C_CPU_CONTENTION, .ns = 90 * MS, .victim = NOBODY, .object = "", .observed = false, .runner_up = "" },
+	{ .kind = KP_C_UNKNOWN, .ns = 20 * MS, .victim = NOBODY, .object = "", .observed = false, .runner_up = "" },
+};
+static struct kp_node deep_nodes[] = {
+	{ .name = "POST /cart/checkout req-4c0ffee-2026-11-25", .type = 0, .who = WHO(2847, "gateway", "gateway", "/"), .ns = 2100 * MS, .cause = UINT32_MAX },
+	{ .name = "POST /orders/create", .type = 1, .who = WHO(3001, "java", "order-service", "/"), .ns = 2080 * MS, .cause = UINT32_MAX },
+	{ .name = "POST /inventory/reserve", .type = 1, .who = WHO(3100, "inventory", "inventory", "/"), .ns = 1830 * MS, .cause = UINT32_MAX },
+	{ .name = "UPDATE stock", .type = 1, .who = WHO(5119, "postgres", "postgres", "/"), .ns = 1800 * MS, .cause = UINT32_MAX },
+	{ .name = "waits for a row lock (epoll_wait, woken by SIGURG)", .type = 2, .who = WHO(5119, "postgres", "postgres", "/"), .ns = 1400 * MS, .cause = 0 },
+	{ .name = "read of /var/lib/postgresql/15/main/base/16384/16402", .type = 2, .who = WHO(5119, "postgres", "postgres", "/"), .ns = 380 * MS, .cause = 1 },
+	{ .name = "retransmit to 10.0.3.17:8080", .type = 2, .who = WHO(3001, "java", "order-service", "/"), .ns = 210 * MS, .cause = 2 },
+	{ .name = "runnable", .type = 2, .who = WHO(3001, "java", "order-service", "/"), .ns = 60 * MS, .cause = 3 },
+	{ .name = "runnable", .type = 2, .who = WHO(3100, "inventory", "inventory", "/"), .ns = 30 * MS, .cause = 3 },
+	{ .name = "unknown", .type = 2, .who = WHO(2847, "gateway", "gateway", "/"), .ns = 20 * MS, .cause = 4 },
+	{ .name = "postgres", .type = 3, .who = WHO(5120, "postgres", "postgres", "/system.slice/postgresql@15-main.service"), .ns = 1260 * MS, .cause = UINT32_MAX },
+	{ .name = "postgres", .type = 3, .who = WHO(5121, "postgres", "postgres", "/system.slice/postgresql@15-main.service"), .ns = 140 * MS, .cause = UINT32_MAX },
+	{ .name = "rsync", .type = 3, .who = WHO(911, "rsync", "", "/user.slice/user-1000.slice/session-4.scope"), .ns = 266 * MS, .cause = UINT32_MAX },
+	{ .name = "kworker/u4:0", .type = 3, .who = WHO(6, "kworker/u4:0", "", "/"), .ns = 114 * MS, .cause = UINT32_MAX },
+};
+static struct kp_edge deep_edges[] = {
+	{ 0, 1, 2080 * MS, true, "calls" }, { 1, 2, 1830 * MS, true, "calls" }, { 2, 3, 1800 * MS, true, "calls" },
+	{ 3, 4, 1400 * MS, true, "lock" }, { 3, 5, 380 * MS, true, "disk.read" }, { 1, 6, 210 * MS, true, "net.retransmit" },
+	{ 1, 7, 60 * MS, false, "cpu.contention" }, { 2, 8, 30 * MS, false, "cpu.contention" }, { 0, 9, 20 * MS, false, "unknown" },
+	{ 4, 10, 1260 * MS, true, "by" }, { 4, 11, 140 * MS, false, "by" }, { 5, 12, 266 * MS, true, "by" }, { 5, 13, 114 * MS, false, "by" },
+};
+
+static inline struct kp_graph deep_graph(const char *request)
+{
+	struct kp_graph g = checkout_graph(request);
+
+	g.op = "POST /cart/checkout";
+	g.outcome = "failed";
+	g.dur = 2100 * MS;
+	g.limit = g.late = 0;
+	g.losses = 17;
+	g.causes = deep_causes, g.ncauses = COUNT(deep_causes);
+	g.nodes = deep_nodes, g.nnodes = COUNT(deep_nodes);
+	g.edges = deep_edges, g.nedges = COUNT(deep_edges);
+	return g;
+}
+
 #define HOSTILE "<b>&\"\n\x1b[31m</table>]; evil [label=x"
 
 static struct kp_node hostile_nodes[] = {

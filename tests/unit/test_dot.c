@@ -61,7 +61,8 @@ static void marks_say_what_colour_says(void **state)
 
 	assert_int_equal(times(s, "ROOT CAUSE"), 1);
 	assert_int_equal(times(s, "CULPRIT"), 1);
-	assert_int_equal(times(s, "shape=octagon"), 1);
+	assert_int_equal(times(s, "diagonals"), 1);
+	assert_int_equal(times(s, "evicted 94 of 94 pages"), 2);	/* on the culprit, and in its tip */
 	assert_int_equal(times(s, "peripheries=2"), 1);
 	assert_int_equal(times(s, "GAVE UP"), 1);
 	assert_non_null(strstr(s, "req-9f21"));
@@ -70,6 +71,71 @@ static void marks_say_what_colour_says(void **state)
 	/* inferred: the one edge to the culprit */
 	assert_int_equal(times(s, "style=dashed"), 1);
 	free(s);
+}
+
+/* Culprits that belong to no single cause, and edges whose labels repeat what the nodes say. */
+static void culprits_are_known_by_their_edges(void **state)
+{
+	struct kp_graph g = deep_graph("req-deep");
+	char *s = source(&g, 1, 0);
+
+	assert_int_equal(times(s, "► CULPRIT</b><br/><b>postgres[5120]</b>"), 1);
+	assert_int_equal(times(s, "CULPRIT"), 1);
+	assert_int_equal(times(s, "<b>culprit</b>"), 3);
+	assert_int_equal(times(s, "ROOT CAUSE"), 1);
+	assert_int_equal(times(s, ">calls<") + times(s, ">by<"), 0);
+	assert_non_null(strstr(s, "observed: 212 requests"));
+	assert_non_null(strstr(s, "17 rows were lost"));
+	/* one small node is drawn as what it is */
+	assert_null(strstr(s, " others, "));
+	free(s);
+}
+
+/* From left to right Graphviz stacks from the bottom up: the picture's own coordinates tell. */
+static double y_of(const char *s, const char *text)
+{
+	const char *at = strstr(s, text);
+	double y = 0;
+
+	assert_non_null(at);
+	while (at > s && strncmp(at, " y=\"", 4))
+		at--;
+	assert_int_equal(sscanf(at, " y=\"%lf", &y), 1);
+	return y;
+}
+
+static void time_runs_downwards(void **state)
+{
+	struct kp_graph g[] = { checkout_graph("req-1"), quiet_graph("req-2"), checkout_graph("req-3") };
+	char *s = svg(g, 3);
+
+	assert_true(y_of(s, ">req-1<") < y_of(s, ">req-2<"));
+	assert_true(y_of(s, ">req-2<") < y_of(s, ">req-3<"));
+	free(s);
+	s = svg(g, 1);
+	assert_true(y_of(s, ">auth, validation<") < y_of(s, ">COMMIT<"));
+	free(s);
+}
+
+/* Wide graphs are made smaller, but their text never less than 11 pixels. */
+static void a_laptop_shows_it(void **state)
+{
+	struct kp_graph g[] = { checkout_graph("req-1"), deep_graph("req-2") };
+
+	for (uint32_t i = 0; i < COUNT(g); i++) {
+		char *s = svg(&g[i], 1), *at = strstr(s, "font-size=\"");
+		double width = 0, scale = 0, font = 0;
+
+		assert_int_equal(sscanf(strstr(s, "<svg width"), "<svg width=\"%lfpt", &width), 1);
+		assert_int_equal(sscanf(strstr(s, "scale("), "scale(%lf", &scale), 1);
+		assert_true(width > 500 && width * 96 / 72 <= 1366);
+		for (; at; at = strstr(at + 1, "font-size=\"")) {
+			assert_int_equal(sscanf(at, "font-size=\"%lf", &font), 1);
+			assert_true(font * scale * 96 / 72 >= 10.95);
+		}
+		assert_true(font > 0);
+		free(s);
+	}
 }
 
 static void nothing_is_blamed_without_a_root(void **state)
@@ -223,7 +289,7 @@ static int write_stream(int argc, char **argv)
 	for (int i = 1; !rc && i < argc; i++) {
 		bool big = *argv[i] == 'b';
 		struct kp_graph g = *argv[i] == 'h' ? hostile_graph() : big ? big_graph(argv[i], 200) :
-				    *argv[i] == 'q' ? quiet_graph(argv[i]) : checkout_graph(argv[i]);
+				    *argv[i] == 'd' ? deep_graph(argv[i]) : *argv[i] == 'q' ? quiet_graph(argv[i]) : checkout_graph(argv[i]);
 
 		if (*argv[i] == '-')
 			continue;
@@ -247,6 +313,9 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(marks_say_what_colour_says),
+		cmocka_unit_test(culprits_are_known_by_their_edges),
+		cmocka_unit_test(time_runs_downwards),
+		cmocka_unit_test(a_laptop_shows_it),
 		cmocka_unit_test(nothing_is_blamed_without_a_root),
 		cmocka_unit_test(targets_are_clusters),
 		cmocka_unit_test(small_nodes_fold_and_their_time_stays),

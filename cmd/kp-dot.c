@@ -110,6 +110,8 @@ static int read_all(const struct args *a, const char *const *paths, uint32_t npa
 	if (!rc && !n)
 		rc = kp_err(err, ENODATA, "%s: no graph in it; run kp-causal first: kp-causal --slowest 1 FILE | kp-dot",
 			    npaths ? paths[0] : "standard input");
+	if (!rc && a->common.verbose)
+		kp_warn(&tool, "%u request%s drawn as %s", n, n == 1 ? "" : "s", a->format);
 	if (!rc && kp_dot_end(src))
 		rc = kp_err(err, ENOMEM, "picture: out of memory");
 out:

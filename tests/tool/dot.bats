@@ -9,7 +9,7 @@ setup() {
 	KP_BIN=${KP_BIN:-$ROOT/build/bin}
 	graphs=${KP_BUILD:-$ROOT/build}/tests/test_dot
 	dot=$KP_BIN/kp-dot
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 	"$graphs" c-req-9f21 q-req-0042 c-req-77aa >three.kp
 	"$graphs" - >none.kp
 }

@@ -46,4 +46,16 @@ struct kp_enrich_stats {
 };
 void kp_enrich_stats(const struct kp_enrich *e, struct kp_enrich_stats *st);
 
+/*
+ * Hosts' clocks from their messages: none is received before it was sent, in either direction. Rows in any order;
+ * then solve gives n sources their shifts (in addition to what they have) and the bounds of the error, UINT64_MAX
+ * where messages went one way only. Source 0's host is the one that stays.
+ */
+struct kp_clocks;
+int kp_clocks_new(struct kp_clocks **out);	/* 0 or -ENOMEM */
+void kp_clocks_free(struct kp_clocks *c);	/* NULL is fine */
+int kp_clocks_row(struct kp_clocks *c, const struct kp_header *h, const struct kp_row *row); /* 0 or -ENOMEM */
+/* How many sources got a shift by messages. */
+uint32_t kp_clocks_solve(const struct kp_clocks *c, const struct kp_header *h, int64_t *shift, uint64_t *shift_err, uint32_t n);
+
 #endif

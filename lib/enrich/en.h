@@ -95,6 +95,7 @@ struct en_conn {
 struct en_task {	/* what is known of a kp_task value */
 	const struct kp_task *task;
 	uint32_t source, thread;
+	bool spanless;		/* no span names its pid */
 	bool svc_known, svc_strong;	/* strong: from a span or the map, given to each of its rows */
 	const struct kp_str *service;
 };
@@ -117,7 +118,6 @@ struct en_source {
 struct en_span {
 	const struct kp_str *trace, *id, *parent, *name, *service, *request, *host, *container, *exe;
 	uint64_t start, end;	/* wall clock */
-	uint64_t max_end;	/* of it and those before it with its pid */
 	uint32_t pid;		/* 0 not told */
 	uint8_t kind;		/* OTLP: 1 internal 2 server 3 client 4 producer 5 consumer */
 	bool failed, matched;
@@ -127,6 +127,7 @@ struct en_span {
 struct en_spans {
 	struct en_span *v; uint32_t n, cap;
 	uint32_t *by_pid, *by_trace;	/* by (pid, start); by (trace, start) */
+	uint64_t *top; uint32_t width;	/* tree over by_pid: the latest end below each node; width leaves */
 	bool sorted;
 	uint64_t bad_lines, bad_line;
 };
@@ -166,6 +167,8 @@ struct en_work *en_queue_pop(struct en_queue *q);	/* with its reference; NULL em
 /* table.c */
 int en_task_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, uint32_t *task); /* index + 1 */
 struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *side); /* NULL: no memory, or not told which */
+/* The two ends of a connection between machines. false: it is none, or its ends are not known. */
+bool en_ends(const struct kp_obj *o, uint64_t local[3], uint64_t remote[3]);
 void en_conn_free(struct en_conn *c);
 void en_wire_clear(struct en_wire *w);
 void en_sweep(struct kp_enrich *e);
@@ -194,6 +197,7 @@ int en_spans_sort(struct kp_enrich *e);
 /* The innermost span of the thread's process around t (in source time) that fits the trace (NULL: the only trace there). */
 struct en_span *en_span_at(struct kp_enrich *e, const struct kp_task *task, uint32_t source, uint64_t mono,
 			   const struct kp_str *trace);
+bool en_span_any(const struct kp_enrich *e, const struct kp_task *task);
 /* The span that a message with this traceparent began: same trace, that parent, a server's. */
 struct en_span *en_span_child(struct kp_enrich *e, const struct kp_str *trace, const struct kp_str *parent);
 void en_span_claim(struct kp_enrich *e, const struct kp_str *trace, const struct en_thread *th);

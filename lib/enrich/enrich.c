@@ -59,6 +59,7 @@ void kp_enrich_free(struct kp_enrich *e)
 	free(e->spans.v);
 	free(e->spans.by_pid);
 	free(e->spans.by_trace);
+	free(e->spans.top);
 	kp_pool_free(e->pool);
 	free(e);
 }

@@ -61,7 +61,7 @@ static void fill_span(struct kp_enrich *e, struct en_held *h, const struct en_wo
 	struct en_span *s = NULL;
 
 	/* a request whose trace is not known may be any of those that its process is at */
-	if (!w || trace || !w->ids.request)
+	if (!e->task[h->task - 1].spanless && (!w || trace || !w->ids.request))
 		s = en_span_at(e, r->task, r->source, r->end - r->dur, trace);
 	if (!s && w)
 		s = (struct en_span *)w->span;

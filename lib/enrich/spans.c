@@ -47,6 +47,7 @@ int en_spans_sort(struct kp_enrich *e)
 {
 	struct en_spans *sp = &e->spans;
 	uint32_t *p = realloc(sp->by_pid, (sp->n + 1) * sizeof(*p)), *t;
+	uint64_t *top;
 
 	if (!p)
 		return -ENOMEM;
@@ -59,15 +60,37 @@ int en_spans_sort(struct kp_enrich *e)
 		p[i] = t[i] = i;
 	qsort_r(p, sp->n, sizeof(*p), cmp_pid, sp->v);
 	qsort_r(t, sp->n, sizeof(*t), cmp_trace, sp->v);
-	for (uint32_t i = 0; i < sp->n; i++) {
-		struct en_span *s = &sp->v[p[i]], *before = i ? &sp->v[p[i - 1]] : NULL;
-
-		s->max_end = s->end;
-		if (before && before->pid == s->pid && before->max_end > s->end)
-			s->max_end = before->max_end;
-	}
+	for (sp->width = 1; sp->width < sp->n; sp->width *= 2)
+		;
+	top = realloc(sp->top, 2 * sp->width * sizeof(*top));
+	if (!top)
+		return -ENOMEM;
+	sp->top = top;
+	for (uint32_t i = 0; i < sp->width; i++)
+		top[sp->width + i] = i < sp->n ? sp->v[p[i]].end : 0;
+	for (uint32_t i = sp->width; --i;)
+		top[i] = top[2 * i] > top[2 * i + 1] ? top[2 * i] : top[2 * i + 1];
 	sp->sorted = true;
 	return 0;
+}
+
+/* The last place in by_pid, from i downwards, of a span that ends after wall; -1 none. A long span hides no others. */
+static int64_t ends_after(const struct en_spans *sp, int64_t i, uint64_t wall)
+{
+	uint32_t node = sp->width + (uint32_t)i;
+
+	if (i < 0)
+		return -1;
+	while (sp->top[node] <= wall) {
+		while (!(node & 1))
+			node /= 2;
+		if (node == 1)
+			return -1;
+		node--;
+	}
+	while (node < sp->width)
+		node = 2 * node + (sp->top[2 * node + 1] > wall);
+	return node - sp->width;
 }
 
 static bool has(const struct kp_str *path, const struct kp_str *part)
@@ -127,12 +150,12 @@ static bool look(struct kp_enrich *e, uint32_t pid, const struct kp_task *t, uin
 {
 	const struct en_spans *sp = &e->spans;
 
-	for (int64_t i = pid ? last_of(sp, pid, wall) : -1; i >= 0; i--) {
+	for (int64_t i = pid ? ends_after(sp, last_of(sp, pid, wall), wall) : -1; i >= 0; i = ends_after(sp, i - 1, wall)) {
 		struct en_span *s = &sp->v[sp->by_pid[i]];
 
-		if (s->pid != pid || s->max_end <= wall)
+		if (s->pid != pid)
 			break;
-		if (s->end <= wall || (trace ? s->trace != trace : s->claimed) || !same_process(e, s, t, source))
+		if ((trace ? s->trace != trace : s->claimed) || !same_process(e, s, t, source))
 			continue;
 		if (*best && (*best)->trace != s->trace)
 			return false;
@@ -140,6 +163,20 @@ static bool look(struct kp_enrich *e, uint32_t pid, const struct kp_task *t, uin
 			*best = s;
 	}
 	return true;
+}
+
+bool en_span_any(const struct kp_enrich *e, const struct kp_task *task)
+{
+	const struct en_spans *sp = &e->spans;
+	uint32_t pid[2] = { task->ns_tgid, task->tgid };
+
+	for (int k = 0; k < 2; k++) {
+		int64_t i = pid[k] ? last_of(sp, pid[k], UINT64_MAX) : -1;
+
+		if (i >= 0 && sp->v[sp->by_pid[i]].pid == pid[k])
+			return true;
+	}
+	return false;
 }
 
 struct en_span *en_span_at(struct kp_enrich *e, const struct kp_task *task, uint32_t source, uint64_t mono,

@@ -132,7 +132,8 @@ int en_task_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, ui
 		e->task = n;
 		e->cap_task = cap;
 	}
-	e->task[e->ntask] = (struct en_task){ .task = t, .source = source, .thread = th };
+	e->task[e->ntask] = (struct en_task){ .task = t, .source = source, .thread = th,
+					       .spanless = !e->spans.n || !en_span_any(e, t) };
 	table_put(e->task_hash, e->task_hcap, hash, e->ntask);
 	*task = ++e->ntask;
 	return 0;
@@ -160,6 +161,15 @@ static bool loopback(const uint64_t k[3])
 	static const uint8_t one[16] = { [15] = 1 };
 
 	return *(const uint8_t *)k == 127 || !memcmp(k, one, 16);
+}
+
+bool en_ends(const struct kp_obj *o, uint64_t local[3], uint64_t remote[3])
+{
+	if (!o || o->type != KP_OBJ_SOCKET || !o->rport || (o->family != AF_INET && o->family != AF_INET6))
+		return false;
+	end_of(o, false, local);
+	end_of(o, true, remote);
+	return !loopback(local) && !loopback(remote);
 }
 
 /* The same key for both ends, and which of them the row's is. */

@@ -3,6 +3,7 @@
 #ifndef ENRICH_ROWS_H
 #define ENRICH_ROWS_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

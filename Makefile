@@ -30,7 +30,7 @@ ifneq ($(MODE),release)
 override B := $(B)/$(MODE)
 endif
 LDSAN   := $(filter -fsanitize=address%,$(CFLAGS))
-KCFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Ilib -I$(G) $(CFLAGS) -MMD -MP
+KCFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Ilib -I. -I$(G) $(CFLAGS) -MMD -MP
 ARCH    := $(shell uname -m | sed -e s/x86_64/x86/ -e s/aarch64/arm64/)
 
 TOOLS   := $(patsubst cmd/%.c,%,$(wildcard cmd/kp-*.c))

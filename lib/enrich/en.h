@@ -147,6 +147,7 @@ struct kp_enrich {
 	struct en_source *src; uint32_t nsrc;
 	struct en_spans spans;
 	struct en_rule *rule; uint32_t nrule;
+	struct en_pipe *pipe;
 	uint32_t txns;
 	struct kp_enrich_stats st;
 };
@@ -176,12 +177,18 @@ void en_sweep(struct kp_enrich *e);
 /* message.c, track.c */
 int en_message(struct kp_enrich *e, struct en_held *h);
 int en_track(struct kp_enrich *e, struct en_held *h);
+/* Has the thread work of its own: a request that it received itself? */
+bool en_busy(const struct en_thread *th, uint64_t t);
 /* The connection's end closed: who asked there gave up, who served there is done. */
 void en_conn_end(struct en_conn *c, int side, uint64_t t);
 void en_conn_reset(struct en_conn *c, uint64_t t);	/* the same two ends, but another connection */
 uint32_t en_machine(const struct kp_enrich *e, uint32_t source);
 /* th waits (or ends): what it had answered is answered to its end. */
 void en_settle(struct en_thread *th);
+
+/* pipe.c */
+int en_pipe(struct kp_enrich *e, struct en_held *h);	/* a read or a write; 0 or -ENOMEM */
+void en_pipes_free(struct kp_enrich *e);
 
 /* name.c */
 struct en_ids en_msg_ids(struct kp_enrich *e, struct en_conn *c, const struct kp_msg *m);

@@ -48,6 +48,7 @@ void kp_enrich_free(struct kp_enrich *e)
 		en_work_put(e->th[i].pending);
 		free(e->th[i].seg);
 	}
+	en_pipes_free(e);
 	free(e->ring);
 	free(e->conn);
 	free(e->th);

@@ -5,8 +5,7 @@
 enum { TCP_SYN_SENT = 2, TCP_FIN_WAIT1 = 4, TCP_CLOSE = 7, TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
 enum { TASK_INTERRUPTIBLE = 1 };
 
-/* Work of its own: a request that it received itself. */
-static bool busy(const struct en_thread *th, uint64_t t)
+bool en_busy(const struct en_thread *th, uint64_t t)
 {
 	for (uint32_t i = th->nseg; i--;) {
 		const struct en_seg *s = &th->seg[i];
@@ -38,7 +37,7 @@ static int woken(struct kp_enrich *e, struct en_held *h)
 	to = &e->th[h->th - 1];
 	if (from != to && from->tgid == to->tgid)
 		w = en_work_of(from, h->t, EN_SERVER, false);
-	if (w && !busy(to, h->t)) {
+	if (w && !en_busy(to, h->t)) {
 		if (en_work_of(to, h->t, EN_SERVER, false) == w)
 			return 0;
 		return en_turn(to, h->t, w, true);
@@ -135,6 +134,8 @@ int en_track(struct kp_enrich *e, struct en_held *h)
 		return en_message(e, h);
 	case KP_K_SCHED_WAKE:
 		return woken(e, h);
+	case KP_K_SYS_read: case KP_K_SYS_readv: case KP_K_SYS_write: case KP_K_SYS_writev:
+		return en_pipe(e, h);
 	case KP_K_SCHED_SWITCH:
 		if (th->pending && h->t > th->pending->answer && (r->a[0] & TASK_INTERRUPTIBLE))
 			en_settle(th);

@@ -239,6 +239,51 @@ static void handed_over(void **state)
 	world_free(w);
 }
 
+static unsigned piped(struct world *w, uint16_t kind, const struct kp_task *t, double from, double to, uint64_t id, int64_t n)
+{
+	struct kp_obj o = { .type = KP_OBJ_PIPE, .id = id };
+	static unsigned serial = 500000;
+	struct kp_row r = { .kind = kind, .task = t, .end = (uint64_t)(to * MS), .dur = (uint64_t)((to - from) * MS),
+			    .obj = kp_pool_obj(w->pool, &o), .ret = n, .a = { [5] = ++serial } };
+
+	put(w, &r);
+	return serial;
+}
+
+/* Through a pipe to another process, also when the reader's row comes first; what two wrote into one read is nobody's. */
+static void through_pipe(void **state)
+{
+	struct world *w = world_new();
+	const struct kp_task *a = task(w, 10, 11, "api"), *b = task(w, 10, 12, "api"), *c = task(w, 50, 50, "helper");
+	unsigned before, in, again, mixed, after;
+
+	rx(w, a, 10, WEB, C1, POST("r1"));
+	rx(w, b, 10.5, WEB, C2, POST("r2"));
+	before = row(w, READ, c, 10.6, 10.7);
+	piped(w, KP_K_SYS_write, a, 11, 11.1, 77, 100);
+	piped(w, KP_K_SYS_read, c, 9, 11.2, 77, 100);
+	in = row(w, READ, c, 12, 13);
+	piped(w, KP_K_SYS_read, c, 13, 14.1, 77, 100);	/* b's */
+	piped(w, KP_K_SYS_write, b, 14, 14.2, 77, 100);
+	again = row(w, READ, c, 15, 16);
+	piped(w, KP_K_SYS_write, b, 17, 17.1, 77, 100);
+	piped(w, KP_K_SYS_write, a, 17.2, 17.3, 77, 100);
+	piped(w, KP_K_SYS_read, c, 18, 18.1, 77, 200);
+	mixed = row(w, READ, c, 19, 20);
+	piped(w, KP_K_SYS_write, a, 21, 21.1, 77, 100);
+	piped(w, KP_K_SYS_read, c, 21, 21.2, 77, 100);
+	tx(w, a, 22, WEB, C1, OK);
+	piped(w, KP_K_SYS_read, a, 22.1, 23, 78, 1);
+	after = row(w, READ, c, 24, 25);
+	done(w);
+	assert_string_equal(req(w, before), "");
+	assert_string_equal(req(w, in), "r1");
+	assert_string_equal(req(w, again), "r2");
+	assert_string_equal(req(w, mixed), "");
+	assert_string_equal(req(w, after), "");
+	world_free(w);
+}
+
 /* A client that hangs up is done with it. */
 static void hangs_up(void **state)
 {
@@ -303,7 +348,7 @@ int main(void)
 		cmocka_unit_test(one_thread), cmocka_unit_test(two_threads), cmocka_unit_test(pipelined),
 		cmocka_unit_test(chain), cmocka_unit_test(late_answer), cmocka_unit_test(ids),
 		cmocka_unit_test(handed_over), cmocka_unit_test(hangs_up), cmocka_unit_test(event_loop),
-		cmocka_unit_test(order),
+		cmocka_unit_test(order), cmocka_unit_test(through_pipe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,8 @@ struct kp_select_opts {
 	enum kp_select by;
 	const char *id;		/* request, trace or transaction */
 	uint32_t n;		/* slowest: how many */
-	uint32_t tid;		/* task: a thread or a process */
+	uint32_t tid;		/* task: a thread */
+	bool process;		/* task: tid is a process: its thread that ran most */
 	const char *since, *until; /* task: as kp_parse_time takes them; NULL the ends of the recording */
 };
 
@@ -28,8 +29,12 @@ struct kp_target {
 	const struct kp_str *request, *trace, *txn, *service, *op;
 	uint32_t source;
 	const struct kp_task *task; /* who served it */
-	uint64_t start, end;	/* arrival, and answer (or the end of the recording: open) */
+	uint64_t start, end;	/* sent or else received, and answered (or the end of the recording: open) */
 	uint64_t recv;		/* the service read it, 0 unknown */
+	const struct kp_task *caller; /* who sent it and waited, NULL not recorded */
+	uint32_t caller_source;
+	uint64_t got;		/* the caller had read the answer, 0 unknown */
+	uint64_t gave_up;	/* the caller closed the connection before it was answered, 0 not */
 	const struct kp_obj *conn; /* it came on this connection, NULL unknown */
 	int status;		/* HTTP status, 0 unknown */
 	bool open, failed;
@@ -39,8 +44,12 @@ struct kp_target {
 struct kp_scan;
 int kp_scan_new(struct kp_scan **out, struct kp_pool *pool, const struct kp_select_opts *o);
 int kp_scan_row(struct kp_scan *s, const struct kp_header *h, const struct kp_row *row, struct kp_err *err);
-/* The targets, best first. -ENOENT: none, and err says what the recording covers and what is near. */
-int kp_scan_targets(struct kp_scan *s, struct kp_reader *r, const struct kp_target **t, uint32_t *n, struct kp_err *err);
+/*
+ * The targets, best first; they live as long as the scan. -ENOENT: none, and err says what the recording covers
+ * and what is near. r: for times of day, NULL: those of the header.
+ */
+int kp_scan_targets(struct kp_scan *s, const struct kp_header *h, const struct kp_reader *r, const struct kp_target **t,
+		    uint32_t *n, struct kp_err *err);
 void kp_scan_free(struct kp_scan *s);
 
 /* ---- the second pass, per target ---- */
@@ -57,6 +66,6 @@ int64_t kp_unify(const struct kp_header *h, uint32_t source);
 
 /* ---- reports ---- */
 int kp_report_text(FILE *f, const struct kp_graph *g, bool color);	/* the story */
-int kp_report_json(FILE *f, const struct kp_graph *g, bool first);	/* one object a target, a line each */
+int kp_report_json(FILE *f, const struct kp_graph *g);	/* one object a target, a line each */
 
 #endif

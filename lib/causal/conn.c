@@ -57,7 +57,7 @@ static int normalise(const struct kp_obj *o, struct kp_obj *key)
 	return side;
 }
 
-static uint32_t conn_hash(const struct kp_obj *k, uint32_t host)
+uint32_t kc_conn_hash(const struct kp_obj *k, uint32_t host)
 {
 	uint64_t x = 0xcbf29ce484222325ull ^ host;
 
@@ -67,10 +67,10 @@ static uint32_t conn_hash(const struct kp_obj *k, uint32_t host)
 	return (uint32_t)(x >> 32);
 }
 
-static bool same_conn(const struct kc_conn *c, const struct kp_obj *k, uint32_t host)
+bool kc_conn_same(const struct kp_obj *a, const struct kp_obj *b)
 {
-	return c->host == host && c->key.lport == k->lport && c->key.rport == k->rport && c->key.id == k->id &&
-	       !memcmp(c->key.laddr, k->laddr, 16) && !memcmp(c->key.raddr, k->raddr, 16);
+	return a->lport == b->lport && a->rport == b->rport && a->id == b->id && !memcmp(a->laddr, b->laddr, 16) &&
+	       !memcmp(a->raddr, b->raddr, 16);
 }
 
 static int conn_rehash(struct kp_world *w)
@@ -82,7 +82,7 @@ static int conn_rehash(struct kp_world *w)
 		return -ENOMEM;
 	memset(h, 0xff, cap * sizeof(*h));
 	for (uint32_t i = 0; i < w->nconn; i++) {
-		uint32_t k = conn_hash(&w->conn[i].key, w->conn[i].host) & (cap - 1);
+		uint32_t k = kc_conn_hash(&w->conn[i].key, w->conn[i].host) & (cap - 1);
 
 		while (h[k] != KC_NONE)
 			k = (k + 1) & (cap - 1);
@@ -100,9 +100,9 @@ static uint32_t conn_of(struct kp_world *w, const struct kp_obj *key, uint32_t h
 
 	if (w->nconn * 2 >= w->conn_hcap && conn_rehash(w))
 		return KC_NONE;
-	k = conn_hash(key, host) & (w->conn_hcap - 1);
+	k = kc_conn_hash(key, host) & (w->conn_hcap - 1);
 	for (; (i = w->conn_hash[k]) != KC_NONE; k = (k + 1) & (w->conn_hcap - 1))
-		if (same_conn(&w->conn[i], key, host))
+		if (w->conn[i].host == host && kc_conn_same(&w->conn[i].key, key))
 			return i;
 	if (w->nconn == w->cap_conn) {
 		struct kc_conn *n = kc_grow(w->conn, &w->cap_conn, sizeof(*n));
@@ -116,24 +116,34 @@ static uint32_t conn_of(struct kp_world *w, const struct kp_obj *key, uint32_t h
 	return w->nconn++;
 }
 
+void kc_conn_key(const struct kp_obj *o, uint32_t host, struct kp_obj *key, uint32_t *where, uint8_t *side)
+{
+	struct end a, b;
+
+	if (!has_tuple(o)) {	/* one end is all that is known: Unix sockets */
+		*key = (struct kp_obj){ .type = KP_OBJ_SOCKET, .id = o->id };
+		*where = host;
+		*side = 0;
+		return;
+	}
+	a = end_of(o, false);
+	b = end_of(o, true);
+	*side = (uint8_t)normalise(o, key);
+	*where = is_loopback(&a) || is_loopback(&b) ? host : KC_NONE;
+}
+
 int kc_conn_add(struct kp_world *w, uint32_t host, struct kc_ev *e, uint32_t idx)
 {
-	struct kp_obj key = { 0 };
+	struct kp_obj key;
 	struct kc_conn *c;
 	struct kc_list *l;
+	uint32_t where;
 	int rc = 0;
 
 	if (!e->obj || e->obj->type != KP_OBJ_SOCKET)
 		return 0;
-	if (has_tuple(e->obj)) {
-		struct end a = end_of(e->obj, false), b = end_of(e->obj, true);
-
-		e->side = normalise(e->obj, &key);
-		e->conn = conn_of(w, &key, is_loopback(&a) || is_loopback(&b) ? host : KC_NONE);
-	} else {	/* one end is all that is known: Unix sockets */
-		key = (struct kp_obj){ .type = KP_OBJ_SOCKET, .id = e->obj->id };
-		e->conn = conn_of(w, &key, host);
-	}
+	kc_conn_key(e->obj, host, &key, &where, &e->side);
+	e->conn = conn_of(w, &key, where);
 	if (e->conn == KC_NONE)
 		return -ENOMEM;
 	c = &w->conn[e->conn];

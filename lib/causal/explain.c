@@ -288,33 +288,47 @@ static void mark(struct kc_walk *k, struct kp_graph *g, uint64_t t, uint8_t type
 	kc_who(k, th, &m->who);
 }
 
+static void mark_give_up(struct kc_walk *k, struct kp_graph *g)
+{
+	const struct kp_target *t = &k->w->target;
+	char buf[200], d[32], st[32] = "";
+
+	if (t->status && !t->gave_up)
+		snprintf(st, sizeof(st), ", answers %d", t->status);
+	if (k->timeout)
+		snprintf(buf, sizeof(buf), "gives up (%s, %s)%s", kc_sys_name(k->timeout), kp_fmt_dur(d, k->limit), st);
+	else if (k->limit)
+		snprintf(buf, sizeof(buf), "gives up (%s)%s", kp_fmt_dur(d, k->limit), st);
+	else
+		snprintf(buf, sizeof(buf), "gives up%s", st);
+	mark(k, g, k->give_up, KP_MARK_GAVE_UP, k->give_up_th, buf);
+}
+
 static void put_marks(struct kc_walk *k, struct kp_graph *g, uint32_t th)
 {
 	const struct kp_target *t = &k->w->target;
-	char buf[200], d[32], label[120] = "";
+	const struct kp_str *asked = k->call ? k->call->label : NULL;
+	bool request = t->conn || t->request || t->trace || t->txn;
+	char buf[200], label[120] = "";
 
 	g->marks = calloc(6, sizeof(*g->marks));
 	if (!g->marks) {
 		k->err = -ENOMEM;
 		return;
 	}
-	mark(k, g, t->start, KP_MARK_START, th, t->request || t->conn ? "request received" : "from here");
-	if (k->give_up) {
-		if (k->timeout)
-			snprintf(buf, sizeof(buf), "gives up (%s, %s)", kc_sys_name(k->timeout), kp_fmt_dur(d, k->limit));
-		else
-			snprintf(buf, sizeof(buf), "gives up");
-		mark(k, g, k->give_up, KP_MARK_GAVE_UP, th, buf);
-	}
-	if (t->status && !t->open) {
+	mark(k, g, request && t->recv > t->start ? t->recv : t->start, KP_MARK_START, th, request ? "request received" : "from here");
+	if (k->give_up)
+		mark_give_up(k, g);
+	if (k->late) {
+		if (asked)
+			kp_escape(label, sizeof(label), asked->p, asked->len);
+		snprintf(buf, sizeof(buf), "%s%sanswered, nobody is waiting", label, *label ? " " : "");
+		mark(k, g, k->late, KP_MARK_LATE, k->late_th, buf);
+	} else if (t->status && !t->open && !k->give_up) {
 		snprintf(buf, sizeof(buf), "answers %d", t->status);
 		mark(k, g, t->end, KP_MARK_END, th, buf);
-	}
-	if (k->answer) {
-		if (k->call->label)
-			kp_escape(label, sizeof(label), k->call->label->p, k->call->label->len);
-		snprintf(buf, sizeof(buf), "%s%sanswered, nobody is waiting", label, *label ? " " : "");
-		mark(k, g, k->late, KP_MARK_LATE, k->answer->th, buf);
+	} else if (t->open) {
+		mark(k, g, t->end, KP_MARK_END, th, "not answered when the recording ended");
 	}
 }
 
@@ -331,7 +345,7 @@ int kc_graph(struct kc_walk *k, uint32_t th, struct kp_graph **out)
 	g->txn = dup(k, t->txn);
 	g->service = dup(k, t->service ? t->service : k->w->th[th].service);
 	g->op = dup(k, t->op);
-	g->outcome = say(k, k->timeout ? "timeout" : k->failed ? "failed" : t->open ? "open" : "ok");
+	g->outcome = say(k, k->timed_out ? "timeout" : k->failed ? "failed" : t->open ? "open" : "ok");
 	kc_who(k, th, &g->target);
 	g->start = own_time(k, k->start);
 	g->dur = k->end - k->start;
@@ -355,6 +369,25 @@ int kc_graph(struct kc_walk *k, uint32_t th, struct kp_graph **out)
 	return 0;
 }
 
+/* From the late answer; or from where the caller had read it, to where it was given; then from there. */
+static int walk(struct kc_walk *k, uint32_t th)
+{
+	const struct kp_target *t = &k->w->target;
+	uint64_t start = k->start;
+	uint32_t caller;
+	int rc = 0;
+
+	if (k->answer)
+		return kc_walk(k, k->answer->th, k->end, k->call->th, k->call->t);
+	if (k->end > t->end) {
+		caller = kc_thread_of(k->w, kc_host_of(k->h, t->caller_source), t->caller_source, t->caller);
+		k->start = t->end;
+		rc = caller == KC_NONE ? -ENOMEM : kc_walk(k, caller, k->end, KC_NONE, 0);
+		k->start = start;
+	}
+	return rc ? rc : kc_walk(k, th, t->end, KC_NONE, 0);
+}
+
 int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_graph **g, struct kp_err *err)
 {
 	struct kc_walk k = { .w = w, .h = h, .start = w->target.start };
@@ -366,10 +399,7 @@ int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_gr
 	sort_all(w);
 	kc_conn_roles(w);
 	kc_outcome(&k, th);
-	if (k.answer)
-		rc = kc_walk(&k, k.answer->th, k.end, k.call->th, k.call->t);
-	else
-		rc = kc_walk(&k, th, k.end, KC_NONE, 0);
+	rc = walk(&k, th);
 	if (!rc) {
 		kc_finish(&k);
 		rc = k.err ? k.err : kc_graph(&k, th, g);

@@ -14,14 +14,20 @@
 #define LATE_MAX (30 * KC_SEC)
 #define MAX_EVENTS 12000000u		/* 2.5 GB: more is a window that nobody can explain */
 
+/* Where a boot's monotonic clock stands on the one line of all sources. */
+static int64_t place_of(const struct kp_source *s)
+{
+	return s->shift + (s->base ? s->base : (int64_t)(s->real0 - s->mono0));
+}
+
 int64_t kp_unify(const struct kp_header *h, uint32_t source)
 {
 	const struct kp_source *s = &h->sources[source], *z = &h->sources[0];
 
-	/* another boot without an alignment by messages: wall clocks are all there is */
-	if (!s->shift && source && kc_host_of(h, source) != kc_host_of(h, 0))
-		return (int64_t)(s->real0 - s->mono0) - (int64_t)(z->real0 - z->mono0);
-	return s->shift;
+	/* sessions on one boot share its clock */
+	if (!source || kc_host_of(h, source) == 0)
+		return s->shift - z->shift;
+	return place_of(s) - place_of(z);
 }
 
 int kp_world_new(struct kp_world **out, struct kp_pool *pool, const struct kp_target *t)

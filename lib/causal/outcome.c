@@ -39,7 +39,7 @@ static uint64_t round_limit(uint64_t ns)
 	return ns;
 }
 
-static void find_timeout(struct kc_walk *k, uint32_t th, uint64_t answered)
+static void find_timeout(struct kc_walk *k, uint32_t th, uint64_t since, uint64_t answered)
 {
 	const struct kc_list *l = &k->w->th[th].sys;
 	uint32_t i = kc_list_from(k->w, l, answered + 1);
@@ -47,7 +47,7 @@ static void find_timeout(struct kc_walk *k, uint32_t th, uint64_t answered)
 	while (i--) {
 		const struct kc_ev *s = &k->w->ev[l->v[i]];
 
-		if (s->t < k->start || s->t + RIGHT_BEFORE < answered)
+		if (s->t < since || s->t + RIGHT_BEFORE < answered)
 			return;
 		if (ran_out(s)) {
 			k->timeout = s;
@@ -56,27 +56,70 @@ static void find_timeout(struct kc_walk *k, uint32_t th, uint64_t answered)
 	}
 }
 
-void kc_outcome(struct kc_walk *k, uint32_t th)
+/* The caller closed before the answer: all that came after that was for nobody. */
+static void caller_gave_up(struct kc_walk *k, uint32_t th)
+{
+	const struct kp_target *t = &k->w->target;
+	uint32_t who = t->caller ? kc_thread_of(k->w, kc_host_of(k->h, t->caller_source), t->caller_source, t->caller) : KC_NONE;
+
+	k->failed = k->timed_out = true;
+	k->give_up = t->gave_up;
+	k->give_up_th = who;
+	if (who != KC_NONE)
+		find_timeout(k, who, t->start, t->gave_up);
+	k->limit = round_limit(t->gave_up > t->start ? t->gave_up - t->start : 0);
+	if (!t->open && t->end > t->gave_up) {
+		k->late = t->end;
+		k->late_th = th;
+	}
+}
+
+/* It answered that it failed, perhaps since it had waited in vain: for what, and when did that come? */
+static void gave_up(struct kc_walk *k, uint32_t th)
 {
 	const struct kp_target *t = &k->w->target;
 	uint64_t base = t->recv ? t->recv : t->start;
+	uint64_t when;
+
+	find_timeout(k, th, t->start, t->end);
+	if (!k->failed && !k->timeout)
+		return;
+	when = k->timeout ? k->timeout->t : t->end;
+	k->call = kc_outstanding(k->w, th, when, t->start);
+	if (!k->failed && !k->call) {	/* a loop's tick, or a wait that was not for the request */
+		k->timeout = NULL;
+		return;
+	}
+	if (k->timeout) {
+		k->failed = k->timed_out = true;
+		k->give_up = when;
+		k->give_up_th = th;
+		k->limit = round_limit(when > base ? when - base : 0);
+	}
+	k->answer = k->call ? kc_answer_after(k->w, k->call, when) : NULL;
+	if (!k->answer || k->answer->th == KC_NONE || k->answer->t <= t->end) {
+		k->answer = NULL;
+		return;
+	}
+	k->give_up = when;
+	k->give_up_th = th;
+	k->end = k->late = k->answer->t;
+	k->late_th = k->answer->th;
+}
+
+void kc_outcome(struct kc_walk *k, uint32_t th)
+{
+	const struct kp_target *t = &k->w->target;
 
 	k->end = t->end;
 	k->failed = t->failed || t->status >= 500;
-	if (!k->failed && (t->open || t->status))
-		return;
-	find_timeout(k, th, t->end);
-	if (!k->failed && !k->timeout)
-		return;
-	k->give_up = k->timeout ? k->timeout->t : t->end;
-	if (k->timeout) {
-		k->failed = true;
-		k->limit = round_limit(k->give_up > base ? k->give_up - base : 0);
-	}
-	k->call = kc_outstanding(k->w, th, k->give_up, t->start);
-	k->answer = k->call ? kc_answer_after(k->w, k->call, k->give_up) : NULL;
-	if (k->answer && k->answer->th != KC_NONE && k->answer->t > t->end)
-		k->end = k->late = k->answer->t;
-	else
-		k->answer = NULL;
+	k->give_up_th = k->late_th = KC_NONE;
+	if (!t->conn && !t->request && !t->trace && !t->txn)
+		return;		/* an interval of a task: it has no outcome */
+	if (t->gave_up)
+		caller_gave_up(k, th);
+	else if (k->failed || (!t->open && !t->status))
+		gave_up(k, th);
+	if (!k->late && !t->open && t->caller && t->got > t->end)
+		k->end = t->got;
 }

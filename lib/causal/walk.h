@@ -78,7 +78,8 @@ struct kc_walk {
 	const struct kc_ev *answer;
 	uint64_t limit;
 	const struct kc_ev *timeout; /* the wait that ran out */
-	bool failed;
+	uint32_t give_up_th, late_th;
+	bool failed, timed_out;
 	int err;
 };
 
@@ -125,7 +126,7 @@ void kc_blame_reclaim(struct kc_walk *k);
 int kc_walk(struct kc_walk *k, uint32_t th, uint64_t end, uint32_t back, uint64_t floor);
 /* outcome.c: who gave up when, what came late */
 void kc_outcome(struct kc_walk *k, uint32_t th);
-/* account.c, graph.c */
+/* explain.c, nodes.c */
 int kc_graph(struct kc_walk *k, uint32_t th, struct kp_graph **out);
 void kc_who(struct kc_walk *k, uint32_t th, struct kp_who *who);
 int kc_nodes(struct kc_walk *k, struct kp_graph *g);

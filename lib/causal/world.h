@@ -108,6 +108,10 @@ bool kc_is_idle(const struct kp_world *w, uint32_t th);
 bool kc_is_kthread(const struct kp_world *w, uint32_t th);
 
 /* conn.c */
+/* One key for both ends of a connection; where: the host whose loopback it is, or whose Unix socket, else KC_NONE. */
+void kc_conn_key(const struct kp_obj *o, uint32_t host, struct kp_obj *key, uint32_t *where, uint8_t *side);
+uint32_t kc_conn_hash(const struct kp_obj *key, uint32_t where);
+bool kc_conn_same(const struct kp_obj *a, const struct kp_obj *b);
 int kc_conn_add(struct kp_world *w, uint32_t host, struct kc_ev *e, uint32_t idx);
 void kc_conn_roles(struct kp_world *w);
 /* The send that delivered the bytes up to where recv e stands, NULL: its sender was not recorded. */

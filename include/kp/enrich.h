@@ -34,8 +34,24 @@ int kp_enrich_map(struct kp_enrich *e, const char *path, struct kp_err *err);
 int kp_enrich_source(struct kp_enrich *e, uint32_t source, const struct kp_source *s, int64_t wall_off);
 
 int kp_enrich_row(struct kp_enrich *e, const struct kp_row *row, struct kp_err *err);
-/* Lets go of all rows that are held: at the end, or when nothing has come for a while. */
+/* Lets go of all rows that are held, when nothing has come for a while. */
 int kp_enrich_flush(struct kp_enrich *e, struct kp_err *err);
+/* The same, and all requests that were not told yet are. */
+int kp_enrich_end(struct kp_enrich *e, struct kp_err *err);
+
+/* A request that a server received; valid during the call. */
+struct kp_request {
+	uint32_t source;
+	const struct kp_task *task;		/* whose thread received it */
+	uint64_t start, dur;			/* CLOCK_MONOTONIC of the source; up to its answer */
+	const struct kp_str *service, *op, *request, *trace;	/* NULL: not known */
+	int status; bool failed;		/* of the answer, see struct kp_msg */
+	bool open;				/* not answered */
+	bool inner;				/* asked on behalf of another request that was recorded */
+};
+typedef int (*kp_request_fn)(void *arg, const struct kp_request *r, struct kp_err *err);
+/* Before the first row: fn is called for each, about a second after its answer. */
+void kp_enrich_requests(struct kp_enrich *e, kp_request_fn fn, void *arg);
 
 struct kp_enrich_stats {
 	uint64_t rows, attributed;		/* attributed: given an operation, a request or a trace */

@@ -32,6 +32,9 @@ struct en_work {
 	uint32_t refs;
 	uint8_t type;
 	bool answered, resolved, busy;
+	bool failed, inner;	/* inner: part of a request that another server's thread is at */
+	int status;		/* of the answer, as struct kp_msg has it */
+	uint32_t task;		/* who received it: index + 1 */
 	uint32_t th;		/* who works; after an answer: who answered */
 	uint64_t begin, end;	/* end: EN_NEVER while open */
 	uint64_t answer;	/* end of its latest answer: becomes end unless more follows */
@@ -149,6 +152,8 @@ struct kp_enrich {
 	struct en_rule *rule; uint32_t nrule;
 	struct en_pipe *pipe;
 	uint32_t txns;
+	kp_request_fn tell; void *tell_arg;
+	struct en_work **req; uint32_t nreq, cap_req;	/* not told yet, in order of begin */
 	struct kp_enrich_stats st;
 };
 
@@ -172,7 +177,7 @@ struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *s
 bool en_ends(const struct kp_obj *o, uint64_t local[3], uint64_t remote[3]);
 void en_conn_free(struct en_conn *c);
 void en_wire_clear(struct en_wire *w);
-void en_sweep(struct kp_enrich *e);
+bool en_sweep(struct kp_enrich *e);	/* true: a second is over */
 
 /* message.c, track.c */
 int en_message(struct kp_enrich *e, struct en_held *h);
@@ -189,6 +194,11 @@ void en_settle(struct en_thread *th);
 /* pipe.c */
 int en_pipe(struct kp_enrich *e, struct en_held *h);	/* a read or a write; 0 or -ENOMEM */
 void en_pipes_free(struct kp_enrich *e);
+
+/* request.c */
+int en_request_begun(struct kp_enrich *e, struct en_work *w);
+int en_requests_told(struct kp_enrich *e, bool all, struct kp_err *err); /* those that are over, or all */
+void en_requests_free(struct kp_enrich *e);
 
 /* name.c */
 struct en_ids en_msg_ids(struct kp_enrich *e, struct en_conn *c, const struct kp_msg *m);

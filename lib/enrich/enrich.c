@@ -49,6 +49,7 @@ void kp_enrich_free(struct kp_enrich *e)
 		free(e->th[i].seg);
 	}
 	en_pipes_free(e);
+	en_requests_free(e);
 	free(e->ring);
 	free(e->conn);
 	free(e->th);
@@ -175,7 +176,8 @@ int kp_enrich_row(struct kp_enrich *e, const struct kp_row *row, struct kp_err *
 		return kp_err(err, -rc, "out of memory");
 	while (e->count && e->ring[e->head].t + e->hold < e->now && !rc)
 		rc = let_go(e, err);
-	en_sweep(e);
+	if (en_sweep(e) && !rc)
+		rc = en_requests_told(e, false, err);
 	return rc;
 }
 
@@ -185,7 +187,14 @@ int kp_enrich_flush(struct kp_enrich *e, struct kp_err *err)
 
 	while (e->count && !rc)
 		rc = let_go(e, err);
-	return rc;
+	return rc ? rc : en_requests_told(e, false, err);
+}
+
+int kp_enrich_end(struct kp_enrich *e, struct kp_err *err)
+{
+	int rc = kp_enrich_flush(e, err);
+
+	return rc ? rc : en_requests_told(e, true, err);
 }
 
 void kp_enrich_stats(const struct kp_enrich *e, struct kp_enrich_stats *st)

@@ -147,6 +147,7 @@ static int asked(struct at *a, struct en_work **begun)
 	if (!w)
 		return -ENOMEM;
 	w->ids = a->ids;
+	w->task = a->h->task;
 	en_txn_asked(a->e, a->c, w, a->h->row.task->tgid);
 	thread(a)->port_service = en_port_service(a->e, a->h->row.obj->lport);
 	a->e->st.requests += a->m.type == KP_MSG_REQUEST;
@@ -154,6 +155,8 @@ static int asked(struct at *a, struct en_work **begun)
 	own(a, w);
 	if (!last)	/* pipelined ones are turned to when their turn comes */
 		rc = en_turn(thread(a), a->t, w, false);
+	if (!rc && a->m.type == KP_MSG_REQUEST)
+		rc = en_request_begun(a->e, w);
 	*begun = w;
 	en_work_put(w);
 	return rc;
@@ -181,6 +184,10 @@ static int answer(struct at *a)
 	}
 	w->answered = true;
 	w->answer = a->t;
+	if (a->m.type == KP_MSG_RESPONSE && (!w->status || a->m.failed)) {
+		w->status = a->m.status;
+		w->failed |= a->m.failed;
+	}
 	w->th = a->h->th - 1;
 	if (w->end != EN_NEVER)	/* it was thought to have ended: this is more of the answer */
 		w->end = a->t;

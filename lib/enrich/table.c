@@ -302,10 +302,10 @@ void en_conn_free(struct en_conn *c)
 }
 
 /* Once a second of the stream: forget what is over. A thread keeps its slot, as the pool keeps its name. */
-void en_sweep(struct kp_enrich *e)
+bool en_sweep(struct kp_enrich *e)
 {
 	if (e->now < e->swept + SWEEP)
-		return;
+		return false;
 	e->swept = e->now;
 	for (uint32_t i = 0; i < e->conn_cap; i++)
 		for (struct en_conn **p = &e->conn[i], *c; (c = *p);) {
@@ -332,4 +332,5 @@ void en_sweep(struct kp_enrich *e)
 		en_work_put(th->pending);
 		th->pending = NULL;
 	}
+	return true;
 }

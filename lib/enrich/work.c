@@ -141,6 +141,7 @@ void en_resolve(struct kp_enrich *e, struct en_work *w, int depth)
 	else if (th)
 		up = en_work_of(th, w->from_t, EN_SERVER, false);
 	if (up && up != w) {
+		w->inner = up->type == EN_SERVER || up->inner;
 		en_resolve(e, up, depth + 1);
 		inherit(&w->ids, &up->ids);
 	}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which BPF program hangs on which tracepoint, and which kinds need it. */
+#ifndef KP_RECORD_HOOKS_H
+#define KP_RECORD_HOOKS_H
+
+#include <kp/kinds.h>
+#include <kp/record.h>
+
+struct bpf_object;
+struct bpf_program;
+struct bpf_link;
+struct btf;
+
+struct kp_hooks {
+	struct kp_hook *hook;		/* one a program, for the header */
+	struct bpf_program **prog;	/* the program of each; autoload says whether it is to be attached */
+	struct bpf_link **link;
+	uint32_t n;
+};
+
+/*
+ * Before loading: switches off the programs that this kernel has no tracepoint for or that no wanted kind needs.
+ * patterns as in kp_record_opts.kinds. 0 or -ENOMEM.
+ */
+int kp_hooks_choose(struct kp_hooks *h, struct bpf_object *obj, struct btf *vmlinux, const struct kp_kinds *kinds,
+		    const char *patterns, struct kp_pool *pool);
+/* After loading. What cannot be attached is noted; an error only when nothing at all can. */
+int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err);
+void kp_hooks_detach(struct kp_hooks *h);
+/* Events that the kernel did not run a program for, since it was running on that CPU already: so far. */
+uint64_t kp_hooks_missed(const struct kp_hooks *h, uint32_t i);
+/* The kind that such an event is lost of: 0 any, -1 none. */
+int kp_hook_loss(const struct kp_hook *h);
+void kp_hooks_free(struct kp_hooks *h);
+
+#endif

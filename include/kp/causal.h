@@ -40,6 +40,14 @@ struct kp_target {
 	bool open, failed;
 };
 
+/* ---- inputs that are read more than once ---- */
+struct kp_again;
+/* What can be read only once ("-", a pipe) is kept in a file in $TMPDIR that has no name and goes with the process. */
+int kp_again_open(struct kp_again **out, const char *const *paths, uint32_t n, struct kp_err *err);
+const char *const *kp_again_paths(const struct kp_again *a, uint32_t *n);
+const char *kp_again_name(const struct kp_again *a, const char *path); /* what the user called it */
+void kp_again_close(struct kp_again *a);
+
 /* ---- the first pass ---- */
 struct kp_scan;
 int kp_scan_new(struct kp_scan **out, struct kp_pool *pool, const struct kp_select_opts *o);
@@ -55,8 +63,9 @@ void kp_scan_free(struct kp_scan *s);
 /* ---- the second pass, per target ---- */
 struct kp_world;
 int kp_world_new(struct kp_world **out, struct kp_pool *pool, const struct kp_target *t);
-/* The times (unified) between which rows are of use. */
+/* The times (unified) between which rows are of use; and those for a reader of the same inputs as r, which has read them. */
 void kp_world_window(const struct kp_world *w, uint64_t *since, uint64_t *until);
+void kp_world_limits(const struct kp_world *w, const struct kp_header *h, const struct kp_reader *r, struct kp_read_opts *ro);
 int kp_world_row(struct kp_world *w, const struct kp_header *h, const struct kp_row *row, struct kp_err *err);
 /* Explains the target from the rows given so far. The caller frees *g with kp_graph_free. */
 int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_graph **g, struct kp_err *err);

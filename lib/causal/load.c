@@ -12,6 +12,7 @@
 #define DETAIL_BEFORE (1 * KC_SEC)	/* the state of threads at the start comes from rows before it */
 #define LATE_MIN (1 * KC_SEC)		/* answers that come after the caller gave up */
 #define LATE_MAX (30 * KC_SEC)
+#define WALL_SLACK (5 * KC_SEC)		/* wall clocks of several hosts, and steps of them */
 #define MAX_EVENTS 12000000u		/* 2.5 GB: more is a window that nobody can explain */
 
 /* Where a boot's monotonic clock stands on the one line of all sources. */
@@ -52,6 +53,21 @@ void kp_world_window(const struct kp_world *w, uint64_t *since, uint64_t *until)
 {
 	*since = w->mem_from;
 	*until = w->to;
+}
+
+void kp_world_limits(const struct kp_world *w, const struct kp_header *h, const struct kp_reader *r, struct kp_read_opts *ro)
+{
+	bool one_clock = true;
+
+	for (uint32_t i = 1; i < h->nsources; i++)
+		one_clock = one_clock && !kp_unify(h, i);
+	if (one_clock) {
+		ro->since = w->mem_from;
+		ro->until = w->to;
+		return;
+	}
+	ro->since_wall = kp_reader_wall(r, 0, w->mem_from) - WALL_SLACK;
+	ro->until_wall = kp_reader_wall(r, 0, w->to) + WALL_SLACK;
 }
 
 static void list_free(struct kc_list *l)

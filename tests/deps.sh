@@ -4,7 +4,7 @@
 # installs what is missing as root on a Debian-like system, else prints the one command that does.
 # With --check it never installs.
 
-build="gcc libc6-dev make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool libcbor-dev libzstd-dev libgraphviz-dev libjansson-dev libpcre2-dev"
+build="gcc libc6-dev make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool libcbor-dev libxxhash-dev libzstd-dev libgraphviz-dev libjansson-dev libpcre2-dev"
 demo="postgresql libpq-dev jq iproute2 procps util-linux e2fsprogs mount kmod"
 test="bats libcmocka-dev mandoc shellcheck zstd jq graphviz fonts-dejavu-core python3 python3-cbor2 python3-zstandard strace procps psmisc iproute2 util-linux libclang-rt-dev"
 lint="clang-tidy clang mandoc shellcheck"

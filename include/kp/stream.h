@@ -24,6 +24,11 @@ struct kp_source {
 	uint64_t mono0, real0, boot0;
 	int64_t shift;		/* ns added to every time to put hosts on one line (kp-enrich), 0 */
 	uint64_t shift_err;	/* bound of its error, ns */
+	/*
+	 * Set by the reader, not stored: the wall clock less the monotonic one when this boot was first met.
+	 * end + base + shift is a row's place on the one line of all sources, by which rows are merged.
+	 */
+	int64_t base;
 };
 
 /* How an event source was hooked: "sched_switch", "tp_btf/sched_switch", or "" and why not. */
@@ -46,6 +51,13 @@ struct kp_header {
 	struct kp_prov *prov;		uint32_t nprov;
 };
 
+/*
+ * For a filter: *out is a copy of in (NULL: nothing yet) with a provenance entry for this tool behind it,
+ * begun now; argv as main got it. The texts go into pool. 0 or -ENOMEM.
+ */
+int kp_header_pass(struct kp_header *out, const struct kp_header *in, struct kp_pool *pool, const char *tool, int argc, char *const *argv);
+void kp_header_free(struct kp_header *h);	/* the arrays of a header made by kp_header_pass */
+
 /* ---- writing ---- */
 
 struct kp_writer;
@@ -56,6 +68,7 @@ struct kp_write_opts {
 	uint32_t block_bytes;	/* about the bytes a block at most before compression, 0: 8 MiB */
 	uint64_t chunk_bytes;	/* > 0: start a new chunk (header again) before this many bytes */
 	const char *delimiter;	/* written after each chunk; NULL none; implies chunk_bytes 900000 */
+	bool concat;		/* for filters: a source may go back in time, as in `cat a.kp a.kp` */
 };
 
 /*
@@ -65,10 +78,16 @@ struct kp_write_opts {
 int kp_writer_open(struct kp_writer **out, int fd, bool own, const struct kp_header *hdr,
 		   const struct kp_kinds *kinds, const struct kp_write_opts *opts, struct kp_err *err);
 /*
- * Rows of one source in order of end (-EINVAL otherwise, and the row is not taken).
+ * Rows of one source in order of end (-EINVAL otherwise, and the row is not taken); rows with the flag
+ * KP_F_KEYFRAME may come in any order, and go into keyframe blocks.
  * Dictionary values must stay as they are until the block is flushed (a pool does that).
  */
 int kp_writer_row(struct kp_writer *w, const struct kp_row *row, struct kp_err *err);
+/*
+ * A filter's input may gain sources while it is read, and learns at its end what the tools before it counted:
+ * hdr is the reader's header as it is now. To be called when its nsources has grown, and before closing.
+ */
+int kp_writer_update(struct kp_writer *w, const struct kp_header *hdr, struct kp_err *err);
 int kp_writer_graph(struct kp_writer *w, const struct kp_graph *g, struct kp_err *err);
 /* Ends the present blocks and hands all to the kernel. -EPIPE when nobody reads any more. */
 int kp_writer_flush(struct kp_writer *w, struct kp_err *err);
@@ -88,6 +107,9 @@ struct kp_reader;
 enum kp_finding { KP_TORN, KP_DAMAGED, KP_UNKNOWN_ITEM, KP_NO_END };
 typedef void (*kp_find_fn)(void *arg, enum kp_finding f, const char *input, const char *line);
 
+/* What kp-enrich learns in a first pass: ns to add to all times of a boot. */
+struct kp_shift { char boot_id[40]; int64_t shift; uint64_t shift_err; };
+
 /*
  * Blocks that cannot hold a wanted row are skipped unread where an index allows it; rows that are read
  * are not filtered any further (but for time). Loss, clock, lifecycle and keyframe rows always come.
@@ -95,7 +117,9 @@ typedef void (*kp_find_fn)(void *arg, enum kp_finding f, const char *input, cons
 struct kp_read_opts {
 	uint64_t since, until;	/* source-monotonic ns of the row's [start, end]; 0: no limit */
 	uint64_t since_wall, until_wall; /* the same in wall-clock ns; 0: no limit */
+	const struct kp_shift *shifts; uint32_t nshifts; /* set as the shifts of sources by their boot, before rows are merged by them */
 	bool strict;		/* damage is an error (-EBADMSG) rather than a finding */
+	bool loss_rows;		/* for filters: what was skipped as damaged comes as rows loss.stream */
 	kp_find_fn found; void *found_arg; /* NULL: keep quiet */
 };
 
@@ -121,6 +145,7 @@ struct kp_read_stats {
 	uint64_t bad_blocks, bad_rows;	/* damaged; bad_rows as far as their index told */
 	bool torn, damaged, complete;	/* complete: every input had its end record */
 	uint64_t min_start, max_end;
+	uint64_t unknown_columns, unknown_items; /* of a newer version, left out */
 };
 void kp_reader_stats(const struct kp_reader *r, struct kp_read_stats *st);
 void kp_reader_close(struct kp_reader *r);

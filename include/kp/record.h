@@ -33,7 +33,7 @@ struct kp_record_opts {
 	uint64_t stack_min;			/* ns: sleeps from here on get stacks; 0: 1 ms, ~0 never */
 	uint64_t duration;			/* ns, 0: no end */
 	uint64_t count;				/* events, 0: no end */
-	uint64_t buffer;			/* bytes per CPU, 0: 4 MiB; rounded up to a power of two */
+	uint64_t buffer;			/* bytes per CPU, 0: 8 MiB, less with many CPUs; rounded up to a power of two */
 	uint8_t data;				/* enum kp_record_data */
 	uint32_t payload;			/* KP_DATA_RAW: bytes of each message at most */
 	bool no_exclude;			/* record also the recorder's own party, see below */
@@ -41,6 +41,7 @@ struct kp_record_opts {
 	char *const *command;			/* started when all is set up; NULL none */
 	int command_stdout;			/* the command's standard output; 0: the recorder's own */
 	kp_record_say_fn say; void *say_arg;	/* NULL: keep quiet */
+	bool libbpf_prints;			/* libbpf may print on standard error, what the verifier says too */
 };
 
 /* Takes what is recorded. Each returns 0 or an error, which ends the recording and is returned by kp_record_run. */
@@ -48,7 +49,11 @@ struct kp_record_sink {
 	int (*row)(void *arg, const struct kp_row *row, struct kp_err *err);
 	int (*key_begin)(void *arg, uint64_t t0, struct kp_err *err); /* the rows of a keyframe follow */
 	int (*key_end)(void *arg, uint64_t t1, struct kp_err *err);
-	int (*flush)(void *arg, struct kp_err *err);	/* once a second; NULL: not wanted */
+	/*
+	 * Once a second. Tasks, objects and stacks of the rows before it may be forgotten after it; with NULL they
+	 * are kept to the end, and memory grows.
+	 */
+	int (*flush)(void *arg, struct kp_err *err);
 	void *arg;
 };
 /* A sink that hands all to a writer. */
@@ -64,7 +69,7 @@ int kp_record_new(struct kp_record **out, const struct kp_record_opts *o, struct
 /* Source and hooks, and no provenance yet. Valid until kp_record_free. */
 const struct kp_header *kp_record_header(const struct kp_record *r);
 const struct kp_kinds *kp_record_kinds(const struct kp_record *r);
-struct kp_pool *kp_record_pool(struct kp_record *r);
+struct kp_pool *kp_record_pool(struct kp_record *r);	/* for texts that live as long as the recorder */
 /* Lets the command go on and records until a limit, the command's end or kp_record_stop. */
 int kp_record_run(struct kp_record *r, const struct kp_record_sink *sink, struct kp_err *err);
 /*

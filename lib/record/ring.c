@@ -39,6 +39,11 @@ void kp_ring_unmap(struct kp_ring *r)
 	memset(r, 0, sizeof(*r));
 }
 
+uint64_t kp_ring_used(const struct kp_ring *r)
+{
+	return __atomic_load_n(r->producer, __ATOMIC_RELAXED) - *r->consumer;
+}
+
 long kp_ring_drain(struct kp_ring *r, int (*fn)(void *arg, const void *rec, uint32_t len), void *arg)
 {
 	/* The end is taken once: a fast producer must not keep the other CPUs waiting. */

@@ -17,6 +17,8 @@ struct kp_ring {
 /* 0 or -errno. size: of the data, as the map was made. */
 int kp_ring_map(struct kp_ring *r, int map_fd, uint64_t size);
 void kp_ring_unmap(struct kp_ring *r);
+/* Bytes in it that were not read yet. */
+uint64_t kp_ring_used(const struct kp_ring *r);
 /*
  * Hands the records that are there now to fn, in order, and gives their room back. Stops at one that is still
  * being written. Returns how many, or what fn returned when it was negative (that record counts as read).

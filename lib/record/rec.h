@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Inside lib/record: the recorder and its steps. */
+#ifndef KP_RECORD_REC_H
+#define KP_RECORD_REC_H
+
+#include <linux/types.h>
+
+#include <kp/record.h>
+
+#include "child.h"
+#include "decode.h"
+#include "exclude.h"
+#include "hooks.h"
+#include "merge.h"
+#include "ring.h"
+
+enum {
+	MS = 1000000,
+	TICK = 100 * MS,	/* counters, losses, polled things; the longest a record stays in its ring */
+	HOLD = 50 * MS,		/* so long a record may still be under way: a stalled virtual CPU */
+};
+#define SEC 1000000000ull
+
+struct kprobe_bpf;
+struct kp_counts;
+struct kp_losses;
+
+struct kp_record {
+	struct kp_record_opts o;
+	/* what the kernel side is */
+	struct kprobe_bpf *skel;
+	struct kp_hooks hooks;
+	uint32_t ncpu;			/* possible CPUs */
+	uint64_t ring_size;
+	struct kp_ring *ring;		/* one a CPU; not mapped where there was none to be had */
+	int *ring_fd;
+	struct bpf_link *iter;		/* of the task iterator, NULL: /proc has to do */
+	/* what rows are made of */
+	struct kp_kinds *kinds;
+	struct kp_pool *texts;		/* of the header: lives as long as we */
+	struct kp_pool *pool;		/* of the rows: replaced when it has grown */
+	struct kp_header header;
+	struct kp_source source;
+	struct kp_resolve *res;
+	struct kp_decode *dec;
+	struct kp_merge merge;		/* a queue for each CPU and one, the last, for rows of our own */
+	struct kp_counts *counts;
+	struct kp_losses *losses;
+	struct it_task *task; uint32_t ntask, task_cap; /* of the last look at all tasks */
+	/* running */
+	const struct kp_record_sink *sink;
+	struct kp_err *err;		/* of the present kp_record_run: emitters have no other way */
+	struct kp_child child;
+	int epfd, stopfd;
+	volatile int stops;		/* calls of kp_record_stop */
+	uint64_t started, last_end;	/* end of the last row given to the sink */
+	uint64_t next_tick, next_second, next_open, next_key, next_clock;
+	int64_t wall_off;		/* wall clock less monotonic, at the last look */
+	bool counted_out;		/* o.count is reached */
+	bool pressed;			/* a ring was half full since losses were last read */
+	struct kp_record_stats st;
+};
+
+/* Says a line when the level is wanted. */
+void kp_rec_say(const struct kp_record *r, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Is a kind wanted, by its id? */
+bool kp_rec_wants(const struct kp_record *r, uint16_t kind);
+
+/* ---- load.c ---- */
+int kp_rec_load(struct kp_record *r, struct kp_err *err);
+/* No more records; those under way are complete when it returns. */
+void kp_rec_detach(struct kp_record *r);
+void kp_rec_unload(struct kp_record *r);
+int kp_rec_map_fd(const struct kp_record *r, const char *name);	/* -1: there is none */
+
+/* ---- counts.c: rows from the counters in the kernel ---- */
+int kp_counts_new(struct kp_counts **c, const struct kp_record *r);
+/* Rows for the time since the last call go into r's own queue. 0 or -ENOMEM. */
+int kp_counts_read(struct kp_counts *c, struct kp_record *r, uint64_t now);
+/* The process ended at that time (CLOCK_BOOTTIME): its counters go once they were read. */
+void kp_counts_exited(struct kp_counts *c, uint32_t tgid, uint64_t when);
+void kp_counts_free(struct kp_counts *c);
+
+/* ---- losses.c: rows for what the kernel side dropped ---- */
+int kp_losses_new(struct kp_losses **l, const struct kp_record *r);
+int kp_losses_read(struct kp_losses *l, struct kp_record *r, uint64_t now);
+void kp_losses_free(struct kp_losses *l);
+
+/* ---- tasks.c: keyframes and what has not ended ---- */
+int kp_rec_look(struct kp_record *r);		/* all tasks into r->task; 0 or -errno */
+int kp_rec_keyframe(struct kp_record *r);
+int kp_rec_open(struct kp_record *r, uint64_t min_dur);	/* after kp_rec_look */
+
+/* ---- record.c ---- */
+/* Reads all rings into the queues. 0 or -errno. */
+int kp_rec_drain(struct kp_record *r);
+/* A row of our own joins the others in order of time. */
+int kp_rec_queue(struct kp_record *r, const struct kp_row *row);
+
+#endif

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The recorder: made, run and freed. */
+#include "rec.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <kp/util.h>
+
+#include "filter.h"
+
+enum {
+	HELD_MAX = 64 << 20,	/* bytes of records that wait for others; beyond, order is given up first */
+	POOL_MAX = 64 << 20,	/* bytes of the pool after which a new one is begun */
+	OPEN_MIN = 1000 * MS,	/* operations that last so long are told of before they end */
+};
+#define OPEN_EVERY	(10 * SEC)
+#define KEY_EVERY	(60 * SEC)
+#define CLOCK_EVERY	(10 * SEC)
+
+void kp_rec_say(const struct kp_record *r, int level, const char *fmt, ...)
+{
+	char line[600];
+	va_list ap;
+
+	if (!r->o.say)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	r->o.say(r->o.say_arg, level, line);
+}
+
+bool kp_rec_wants(const struct kp_record *r, uint16_t kind)
+{
+	return kind < EV_MAX_KIND && r->dec->kind[kind].wanted;
+}
+
+/* ---- making ---- */
+
+static int make(struct kp_record *r, struct kp_err *err)
+{
+	struct kp_resolve_opts ro = { 0 };
+	int rc;
+
+	r->dec = malloc(sizeof(*r->dec));
+	if (!r->dec || kp_kinds_new(&r->kinds) || kp_pool_new(&r->texts) || kp_pool_new(&r->pool))
+		return kp_err(err, ENOMEM, "out of memory");
+	if (r->o.kinds && (rc = kp_filter_check(r->kinds, r->o.kinds, err)))
+		return rc;
+	r->epfd = epoll_create1(EPOLL_CLOEXEC);
+	r->stopfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->epfd < 0 || r->stopfd < 0)
+		return kp_err(err, errno, "epoll: %s", strerror(errno));
+	/* Before anything is set up that a program should not inherit. */
+	if (r->o.command && (rc = kp_child_start(&r->child, r->o.command, r->o.command_stdout, err)))
+		return rc;
+	rc = kp_source_fill(&r->source, r->texts, err);
+	if (rc)
+		return rc;
+	ro.kinds = r->kinds;
+	rc = kp_resolve_new(&r->res, r->pool, &ro, err);
+	if (rc)
+		return rc;
+	kp_decode_init(r->dec, r->res, r->pool, r->kinds, r->o.kinds);
+	r->dec->ids = r->o.data == KP_DATA_IDS;
+	r->dec->payload = r->o.data == KP_DATA_RAW ? r->o.payload : 0;
+	kp_resolve_sock_preload(r->res);
+	return 0;
+}
+
+static int watch(struct kp_record *r, int fd, uint32_t events, struct kp_err *err)
+{
+	struct epoll_event e = { .events = events };
+
+	return epoll_ctl(r->epfd, EPOLL_CTL_ADD, fd, &e) ? kp_err(err, errno, "epoll: %s", strerror(errno)) : 0;
+}
+
+static int make_loaded(struct kp_record *r, struct kp_err *err)
+{
+	int rc;
+
+	if (kp_merge_init(&r->merge, r->ncpu + 1) || kp_losses_new(&r->losses, r) || kp_counts_new(&r->counts, r))
+		return kp_err(err, ENOMEM, "out of memory");
+	rc = watch(r, r->stopfd, EPOLLIN, err);
+	if (!rc && r->child.pidfd >= 0 && r->child.pid)
+		rc = watch(r, r->child.pidfd, EPOLLIN, err);
+	/* A ring always has something to read: only a new wake-up counts. */
+	for (uint32_t i = 0; i < r->ncpu && !rc; i++)
+		if (r->ring[i].consumer)
+			rc = watch(r, r->ring_fd[i], EPOLLIN | EPOLLET, err);
+	r->header = (struct kp_header){ .version = 1, .sources = &r->source, .nsources = 1,
+					.hooks = r->hooks.hook, .nhooks = r->hooks.n };
+	r->started = kp_now_mono();
+	return rc;
+}
+
+int kp_record_new(struct kp_record **out, const struct kp_record_opts *o, struct kp_err *err)
+{
+	struct kp_record *r = calloc(1, sizeof(*r));
+	int rc;
+
+	*out = NULL;
+	if (!r)
+		return kp_err(err, ENOMEM, "out of memory");
+	r->o = *o;
+	r->epfd = r->stopfd = -1;
+	rc = make(r, err);
+	if (!rc)
+		rc = kp_rec_load(r, err);
+	if (!rc)
+		rc = make_loaded(r, err);
+	if (rc)
+		kp_record_free(r);
+	else
+		*out = r;
+	return rc;
+}
+
+void kp_record_free(struct kp_record *r)
+{
+	if (!r)
+		return;
+	kp_rec_unload(r);
+	kp_child_free(&r->child);
+	kp_losses_free(r->losses);
+	kp_counts_free(r->counts);
+	kp_merge_free(&r->merge);
+	kp_resolve_free(r->res);
+	kp_kinds_free(r->kinds);
+	kp_pool_free(r->pool);
+	kp_pool_free(r->texts);
+	if (r->epfd >= 0)
+		close(r->epfd);
+	if (r->stopfd >= 0)
+		close(r->stopfd);
+	free(r->dec);
+	free(r->task);
+	free(r);
+}
+
+const struct kp_header *kp_record_header(const struct kp_record *r)
+{
+	return &r->header;
+}
+
+const struct kp_kinds *kp_record_kinds(const struct kp_record *r)
+{
+	return r->kinds;
+}
+
+struct kp_pool *kp_record_pool(struct kp_record *r)
+{
+	return r->texts;
+}
+
+void kp_record_stats(const struct kp_record *r, struct kp_record_stats *st)
+{
+	*st = r->st;
+}
+
+int kp_record_command(struct kp_record *r, struct kp_err *err)
+{
+	return r->o.command ? kp_child_status(&r->child, r->o.command[0], err) : -ECHILD;
+}
+
+void kp_record_stop(struct kp_record *r, int sig)
+{
+	uint64_t one = 1;
+	int e = errno;
+
+	r->stops++;
+	if (r->child.pid && !r->child.ended && sig && r->stops == 1)
+		kill(r->child.pid, sig);
+	if (write(r->stopfd, &one, sizeof(one)) < 0)
+		r->stops++; /* cannot be: then at least the next look ends it */
+	errno = e;
+}
+
+/* ---- rows out ---- */
+
+static bool tells_of_event(const struct kp_row *row)
+{
+	return !(row->flags & KP_F_OPEN) && row->kind != KP_K_CLOCK_SYNC && row->kind != KP_K_LOSS_KERNEL &&
+		row->kind != KP_K_LOSS_SHED;
+}
+
+static int give(struct kp_record *r, struct kp_row *row)
+{
+	if (tells_of_event(row)) {
+		if (r->counted_out)
+			return 0;
+		r->st.events++;
+		r->counted_out = r->o.count && r->st.events == r->o.count;
+	}
+	/* Came after later ones were written: it keeps its start and ends a little later. */
+	if (row->end < r->last_end) {
+		r->st.late++;
+		if (row->dur)
+			row->dur += r->last_end - row->end;
+		row->end = r->last_end;
+	}
+	r->last_end = row->end;
+	return r->sink->row(r->sink->arg, row, r->err);
+}
+
+/* The last thread of a process is gone, and with it what is counted for the process. */
+static void note_exit(struct kp_record *r, const void *rec, uint32_t len)
+{
+	struct kp_ev ev;
+
+	if (!kp_ev_parse(&ev, rec, len) && ev.h->nargs > 2 && ev.a[2])
+		kp_counts_exited(r->counts, ev.h->tgid, ev.h->end + (r->source.boot0 - r->source.mono0));
+}
+
+static int emit_one(struct kp_record *r, const struct kp_merged *m)
+{
+	struct kp_row row;
+	int rc;
+
+	if (m->queue == r->ncpu) {
+		memcpy(&row, m->rec, sizeof(row));
+		return give(r, &row);
+	}
+	if (((const struct ev_head *)m->rec)->kind == KP_K_PROC_EXIT)
+		note_exit(r, m->rec, m->len);
+	rc = kp_decode(r->dec, m->rec, m->len, &row);
+	if (rc < 0)
+		r->st.bad++;
+	return rc > 0 ? give(r, &row) : 0;
+}
+
+/* All that ended by then, in order. */
+static int emit(struct kp_record *r, uint64_t upto)
+{
+	struct kp_merged m;
+	int rc = 0;
+
+	kp_merge_begin(&r->merge);
+	while (!rc && kp_merge_next(&r->merge, upto, &m))
+		rc = emit_one(r, &m);
+	return rc;
+}
+
+int kp_rec_queue(struct kp_record *r, const struct kp_row *row)
+{
+	return kp_merge_add(&r->merge, r->ncpu, row->end, row, sizeof(*row));
+}
+
+/* ---- records in ---- */
+
+struct into { struct kp_record *r; uint32_t cpu; };
+
+static int take(void *arg, const void *rec, uint32_t len)
+{
+	const struct into *in = arg;
+
+	if (len < sizeof(struct ev_head)) {
+		in->r->st.bad++;
+		return 0;
+	}
+	return kp_merge_add(&in->r->merge, in->cpu, ((const struct ev_head *)rec)->end, rec, len);
+}
+
+int kp_rec_drain(struct kp_record *r)
+{
+	long n;
+
+	for (uint32_t i = 0; i < r->ncpu; i++) {
+		struct into in = { r, i };
+
+		if (!r->ring[i].consumer)
+			continue;
+		r->pressed |= kp_ring_used(&r->ring[i]) > r->ring_size / 2;
+		n = kp_ring_drain(&r->ring[i], take, &in);
+		if (n < 0)
+			return (int)n;
+	}
+	return 0;
+}
+
+/* ---- what is done from time to time ---- */
+
+static int clock_row(struct kp_record *r, uint64_t now)
+{
+	struct kp_row row = { 0 };
+
+	kp_clock_row(&row);
+	r->next_clock = now + CLOCK_EVERY;
+	return kp_rec_queue(r, &row);
+}
+
+/* A step of the wall clock shows between two looks; slewing takes longer. */
+static bool clock_stepped(struct kp_record *r)
+{
+	int64_t off = (int64_t)(kp_now_wall() - kp_now_mono()), d = off - r->wall_off;
+
+	r->wall_off = off;
+	return d > 5 * MS || d < -5 * MS;
+}
+
+static int queue_polled(void *arg, const struct kp_row *row)
+{
+	struct kp_record *r = arg;
+
+	return kp_rec_wants(r, row->kind) ? kp_rec_queue(r, row) : 0;
+}
+
+/* The pool only grows: when it has, all that refers to it goes out and a new one is begun. */
+static int renew_pool(struct kp_record *r)
+{
+	struct kp_pool *pool;
+	int rc;
+
+	if (!r->sink->flush || kp_pool_bytes(r->pool) < POOL_MAX)
+		return 0;
+	rc = emit(r, UINT64_MAX);
+	if (!rc)
+		rc = r->sink->flush(r->sink->arg, r->err);
+	if (!rc)
+		rc = kp_pool_new(&pool);
+	if (rc)
+		return rc;
+	rc = kp_resolve_move(r->res, pool);
+	kp_pool_free(r->pool);
+	r->pool = r->dec->pool = pool;
+	return rc;
+}
+
+static int each_second(struct kp_record *r, uint64_t now)
+{
+	int rc = kp_resolve_poll(r->res, now, queue_polled, r);
+
+	r->next_second = now + SEC;
+	if (!rc && now >= r->next_open) {
+		r->next_open = now + OPEN_EVERY;
+		rc = kp_rec_look(r);
+		if (!rc)
+			rc = kp_rec_open(r, r->o.min_dur > OPEN_MIN ? r->o.min_dur : OPEN_MIN);
+	}
+	if (!rc && now >= r->next_key) {
+		r->next_key = now + KEY_EVERY;
+		rc = kp_rec_keyframe(r);
+	}
+	if (!rc)
+		rc = renew_pool(r);
+	if (!rc && r->sink->flush)
+		rc = r->sink->flush(r->sink->arg, r->err);
+	return rc;
+}
+
+/* Readers of a pipe that have gone are noticed even when there is nothing to write. */
+static int check_pipe(const struct kp_record *r)
+{
+	struct pollfd p = { .fd = r->o.stream_fd };
+
+	return p.fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & POLLERR) ? -EPIPE : 0;
+}
+
+static int tick(struct kp_record *r, uint64_t now)
+{
+	bool second = now >= r->next_second;
+	int rc = check_pipe(r);
+
+	r->next_tick = now + TICK;
+	kp_resolve_tick(r->res, now);
+	if (!rc)
+		rc = kp_counts_read(r->counts, r, now);
+	/* Where no ring was half full, none has overflowed. */
+	if (!rc && (r->pressed || second)) {
+		r->pressed = false;
+		rc = kp_losses_read(r->losses, r, now);
+	}
+	if (!rc && (clock_stepped(r) || now >= r->next_clock))
+		rc = clock_row(r, now);
+	if (!rc && second)
+		rc = each_second(r, now);
+	return rc;
+}
+
+/* ---- running ---- */
+
+static bool done(struct kp_record *r, uint64_t now)
+{
+	bool running = r->child.pid && !kp_child_ended(&r->child, false);
+
+	if (r->counted_out || (r->o.duration && now - r->started >= r->o.duration))
+		return true;
+	if (r->child.pid && !running)
+		return true;
+	return r->stops > (running ? 1 : 0);
+}
+
+static int wait_for_more(struct kp_record *r, uint64_t now)
+{
+	uint64_t until = r->next_tick, ms;
+	struct epoll_event e[16];
+	uint64_t told;
+
+	if (r->o.duration && r->started + r->o.duration < until)
+		until = r->started + r->o.duration;
+	ms = until > now ? (until - now + MS - 1) / MS : 0;
+	if (epoll_wait(r->epfd, e, sizeof(e) / sizeof(*e), (int)ms) < 0 && errno != EINTR)
+		return -errno;
+	if (r->stops && read(r->stopfd, &told, sizeof(told)) < 0)
+		return 0; /* taken already */
+	return 0;
+}
+
+static int begin(struct kp_record *r)
+{
+	uint64_t now = kp_now_mono();
+	int rc;
+
+	r->last_end = 0;
+	r->wall_off = (int64_t)(kp_now_wall() - now);
+	r->next_tick = now + TICK;
+	r->next_second = now + SEC;
+	r->next_open = now + OPEN_EVERY;
+	r->next_key = now + KEY_EVERY;
+	rc = clock_row(r, now);
+	if (!rc)
+		rc = kp_rec_keyframe(r);
+	if (!rc && r->child.pid && !r->stops)
+		kp_child_go(&r->child);
+	return rc;
+}
+
+/* What is still under way, counted or not ended when it was over. */
+static int finish(struct kp_record *r)
+{
+	uint64_t now;
+	int rc = kp_rec_look(r);
+
+	if (!rc)
+		rc = kp_rec_open(r, r->o.min_dur);
+	kp_rec_detach(r);
+	if (!rc)
+		rc = kp_rec_drain(r);
+	now = kp_now_mono();
+	if (!rc)
+		rc = kp_counts_read(r->counts, r, now);
+	if (!rc)
+		rc = kp_losses_read(r->losses, r, now);
+	if (!rc)
+		rc = clock_row(r, now);
+	return rc ? rc : emit(r, UINT64_MAX);
+}
+
+int kp_record_run(struct kp_record *r, const struct kp_record_sink *sink, struct kp_err *err)
+{
+	uint64_t now;
+	int rc;
+
+	err->msg[0] = 0;
+	r->sink = sink;
+	r->err = err;
+	rc = begin(r);
+	now = kp_now_mono();
+	while (!rc && !done(r, now)) {
+		rc = wait_for_more(r, now);
+		/* What ended before now and is not in a ring yet is late, see HOLD. */
+		now = kp_now_mono();
+		if (!rc)
+			rc = kp_rec_drain(r);
+		if (!rc && now >= r->next_tick)
+			rc = tick(r, now);
+		if (!rc)
+			rc = emit(r, r->merge.bytes > HELD_MAX ? now : now - HOLD);
+	}
+	if (!rc)
+		rc = finish(r);
+	if (rc && !err->msg[0])
+		kp_err(err, -rc, "recording: %s", strerror(-rc));
+	return rc;
+}
+
+/* ---- to a writer ---- */
+
+static int w_row(void *arg, const struct kp_row *row, struct kp_err *err)
+{
+	return kp_writer_row(arg, row, err);
+}
+
+static int w_key_begin(void *arg, uint64_t t0, struct kp_err *err)
+{
+	return kp_writer_key_begin(arg, t0, err);
+}
+
+static int w_key_end(void *arg, uint64_t t1, struct kp_err *err)
+{
+	return kp_writer_key_end(arg, t1, err);
+}
+
+static int w_flush(void *arg, struct kp_err *err)
+{
+	return kp_writer_flush(arg, err);
+}
+
+struct kp_record_sink kp_record_to_writer(struct kp_writer *w)
+{
+	return (struct kp_record_sink){ w_row, w_key_begin, w_key_end, w_flush, w };
+}

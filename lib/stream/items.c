@@ -388,7 +388,7 @@ static int next_any(struct kp_items *it, struct kp_item_in *out)
 
 			if (rc != 2)
 				return rc;
-		} else if (is_skippable(p) && le32(p) != KP_INDEX_MAGIC) {
+		} else if (is_skippable(p) && le32(p) != KP_INDEX_MAGIC && (have < 12 || memcmp(p + 8, "KPIX", 4) != 0)) {
 			int rc = kp_in_skip(&it->in, 8 + (uint64_t)le32(p + 4));
 
 			if (rc == 1)

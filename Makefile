@@ -72,15 +72,15 @@ demo:
 	@$(MAKE) --no-print-directory demo-run
 
 demo-run: tools examples
-	@KP_BIN=$(abspath $(B)/bin) KP_EXAMPLES=$(abspath $(B)/examples) examples/checkout/run.sh
+	@KP_BIN=$(abspath $(B)/bin) EX=$(abspath $(B)/examples/checkout) examples/checkout/run.sh
 
 # The programs of the demo stand for somebody's application: they know nothing of kprobe.
-EXAMPLES := $(patsubst examples/checkout/%.c,$(B)/examples/%,$(wildcard examples/checkout/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*/*.c))
 examples: $(EXAMPLES)
 
-$(B)/examples/%: examples/checkout/%.c
+$(B)/examples/%: examples/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $$(pkg-config --cflags libpq) $< -Wl,--as-needed $$(pkg-config --libs libpq) -pthread -lm -o $@
+	$(CC) -std=gnu11 $(filter-out -Wshadow,$(WARN)) $(CFLAGS) $$(pkg-config --cflags libpq) $< -Wl,--as-needed $$(pkg-config --libs libpq) -ljansson -pthread -lm -o $@
 
 install: tools
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/kp $(DESTDIR)$(PREFIX)/lib \

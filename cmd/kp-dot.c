@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kp-dot: draws the graph records of a stream. See kp-dot(1). */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -163,6 +164,7 @@ int main(int argc, char **argv)
 	first = kp_opts(&tool, argc, argv, false, &a.common, take, &a, &status);
 	if (first < 0)
 		return status;
+	signal(SIGPIPE, SIG_IGN);
 	if (!a.format)
 		a.format = guess(a.common.out);
 	/* Known before a long input is read: a picture in bytes is of no use on a terminal. */

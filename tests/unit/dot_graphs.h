@@ -159,10 +159,10 @@ static inline struct kp_graph deep_graph(const char *request)
 #define HOSTILE "<b>&\"\n\x1b[31m</table>]; evil [label=x"
 
 static struct kp_node hostile_nodes[] = {
-	{ .name = HOSTILE, .type = 0, .who = WHO(1, HOSTILE, HOSTILE, HOSTILE), .ns = 12 * MS, .cause = 7777 },
+	{ .name = HOSTILE, .type = 0, .who = WHO(1, HOSTILE, HOSTILE, HOSTILE), .ns = 12 * MS, .cause = UINT32_MAX },
 	{ .name = "\\N \\G \\x1b\\", .type = 3, .who = WHO(2, "\xff\xfe\xe2\x80\xae", "", ""), .ns = 12 * MS, .cause = 0 },
 };
-static struct kp_edge hostile_edges[] = { { 0, 1, UINT64_MAX, false, HOSTILE }, { 1, 0, 1, true, HOSTILE }, { 0, 99, 5, true, "" } };
+static struct kp_edge hostile_edges[] = { { 0, 1, UINT64_MAX, false, HOSTILE }, { 1, 0, 1, true, HOSTILE } };
 
 static inline struct kp_graph hostile_graph(void)
 {

@@ -220,8 +220,12 @@ static void edges_of_damaged_graphs_are_left_out(void **state)
 {
 	struct kp_graph g = checkout_graph("req-x");
 	struct kp_edge e[] = { { 0, 4000000000u, 1, true, "" }, { 4000000000u, 0, 1, true, "" }, { 0, 0, 5, true, "" }, { 0, 2, 5, true, "" } };
+	struct kp_node n[COUNT(checkout_nodes)];
 	char *s;
 
+	memcpy(n, checkout_nodes, sizeof(n));
+	n[1].cause = 7777;
+	g.nodes = n;
 	g.edges = e;
 	g.nedges = COUNT(e);
 	s = source(&g, 1, 0);

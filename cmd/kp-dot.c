@@ -21,8 +21,8 @@ static const struct kp_tool tool = {
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Draws why requests were slow: a picture of the graphs that kp-causal put into a stream.",
 	.opts = opts,
-	.examples = "  kp-causal --request req-9f21 rec.kp | kp-dot > why.svg\n"
-		    "  kp-causal --slowest 3 rec.kp | kp-dot -f png -o why.png\n",
+	.examples = "  kp-enrich rec.kp | kp-causal --request req-9f21 | kp-dot > why.svg\n"
+		    "  kp-enrich rec.kp | kp-causal --slowest 3 | kp-dot -o why.png\n",
 };
 
 struct args {
@@ -109,7 +109,7 @@ static int read_all(const struct args *a, const char *const *paths, uint32_t npa
 			break;
 	}
 	if (!rc && !n)
-		rc = kp_err(err, ENODATA, "%s: no graph in it; run kp-causal first: kp-causal --slowest 1 FILE | kp-dot",
+		rc = kp_err(err, ENODATA, "%s: no graph in it; run kp-causal first: kp-enrich FILE | kp-causal | kp-dot",
 			    npaths ? paths[0] : "standard input");
 	if (!rc && a->common.verbose)
 		kp_warn(&tool, "%u request%s drawn as %s", n, n == 1 ? "" : "s", a->format);

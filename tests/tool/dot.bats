@@ -149,5 +149,5 @@ on_a_terminal() { script -qec "$1" /dev/null </dev/null; }
 	[[ $stderr == "kp-dot: 3 requests drawn as svg" ]]
 	run "$dot" --help
 	[ "$status" = 0 ]
-	[ "$(grep -c '^  kp-causal .*kp-dot' <<<"$output")" = 2 ]
+	[ "$(grep -c '^  kp-enrich .*kp-dot' <<<"$output")" = 2 ]
 }

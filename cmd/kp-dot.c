@@ -19,7 +19,7 @@ static const struct kp_opt opts[] = {
 static const struct kp_tool tool = {
 	.name = "kp-dot",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Draws why requests were slow: a picture of the graphs that kp-causal put into a stream.",
+	.about = "Draws why requests were slow: the graphs that kp-causal put into a stream.",
 	.opts = opts,
 	.examples = "  kp-enrich rec.kp | kp-causal --request req-9f21 | kp-dot > why.svg\n"
 		    "  kp-enrich rec.kp | kp-causal --slowest 3 | kp-dot -o why.png\n",

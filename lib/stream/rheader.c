@@ -51,6 +51,18 @@ static uint64_t limit(uint64_t mono, uint64_t wall, const struct kp_source *s, b
 	return until ? (a < b ? a : b) : (a > b ? a : b);
 }
 
+/* The caller may know better than the stream. */
+static void set_shift(const struct kp_reader *r, struct kp_source *to, const struct kp_source *s)
+{
+	to->shift = s->shift;
+	to->shift_err = s->shift_err;
+	for (uint32_t i = 0; s->boot_id[0] && i < r->o.nshifts; i++)
+		if (!strcmp(r->o.shifts[i].boot_id, s->boot_id)) {
+			to->shift = r->o.shifts[i].shift;
+			to->shift_err = r->o.shifts[i].shift_err;
+		}
+}
+
 static int add_source(struct kp_reader *r, const struct kp_source *s, uint32_t *ix)
 {
 	struct per_source *p;
@@ -73,10 +85,9 @@ static int add_source(struct kp_reader *r, const struct kp_source *s, uint32_t *
 		r->src[i] = (struct per_source){ 0 };
 		r->h.nsources++;
 	}
-	r->h.sources[i].shift = s->shift;
-	r->h.sources[i].shift_err = s->shift_err;
+	set_shift(r, &r->h.sources[i], s);
 	p = &r->src[i];
-	p->line = r->h.sources[i].base + s->shift;
+	p->line = r->h.sources[i].base + r->h.sources[i].shift;
 	p->since = limit(r->o.since, r->o.since_wall, s, false);
 	p->until = limit(r->o.until, r->o.until_wall, s, true);
 	*ix = i;

@@ -302,7 +302,9 @@ int kp_writer_row(struct kp_writer *w, const struct kp_row *r, struct kp_err *er
 
 int kp_writer_update(struct kp_writer *w, const struct kp_header *hdr, struct kp_err *err)
 {
-	bool news = hdr->nsources != w->h.nsources || hdr->nhooks != w->h.nhooks || hdr->nprov != w->h.nprov;
+	/* the last entry is this tool's own: its input does not know of it */
+	uint32_t own = w->h.nprov ? 1 : 0;
+	bool news = hdr->nsources != w->h.nsources || hdr->nhooks != w->h.nhooks || hdr->nprov + own != w->h.nprov;
 	struct kp_header h;
 	int rc = 0;
 
@@ -310,10 +312,12 @@ int kp_writer_update(struct kp_writer *w, const struct kp_header *hdr, struct kp
 		news = hdr->sources[i].shift != w->h.sources[i].shift;
 	if (news)
 		rc = kp_writer_flush(w, err);
-	if (!rc && kp_header_copy(&h, hdr, 0))
+	if (!rc && kp_header_copy(&h, hdr, own))
 		rc = fail(w, err, -ENOMEM, "cannot keep the header");
 	if (rc)
 		return rc;
+	if (own)
+		h.prov[h.nprov++] = w->h.prov[w->h.nprov - 1];
 	kp_header_free(&w->h);
 	w->h = h;
 	w->h.version = 1;

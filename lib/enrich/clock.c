@@ -186,7 +186,7 @@ uint32_t kp_clocks_solve(const struct kp_clocks *c, const struct kp_header *h, i
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t k = clock_of(h, i);
 
-		if (k != i && shift_err[k] + (uint64_t)llabs(shift[k])) {
+		if (k != i && (shift_err[k] || shift[k])) {
 			shift[i] = shift[k];
 			shift_err[i] = shift_err[k];
 			found++;

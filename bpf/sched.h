@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* sched.*: who had the CPU, who waited for it, who woke whom. */
+
+struct rec_switch { struct ev_head h; __u64 a[3]; struct ev_peer peer; };
+
+static __always_inline void write_switch(struct task_struct *prev, struct task_struct *next, __u64 now, __u64 ran, __u32 state, __u64 delay)
+{
+	struct rec_switch r;
+
+	if (shed_short(ran > delay ? ran : delay, KP_K_SCHED_SWITCH))
+		return;
+	head(&r.h, KP_K_SCHED_SWITCH, 3, EX_PEER, 0, now, ran, prev);
+	r.a[0] = state;
+	r.a[1] = next->pid;
+	r.a[2] = delay;
+	peer(&r.peer, next);
+	emit(&r, sizeof r, KP_K_SCHED_SWITCH);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)
+{
+	struct task_state *tp = state_of(prev), *tn = state_of(next);
+	__u64 now = bpf_ktime_get_ns(), ran = 0, delay = 0;
+	__u32 state = preempt ? 0 : prev_state;
+	bool want = false;
+
+	if (tp) {
+		if (tp->on_since)
+			ran = now - tp->on_since;
+		tp->on_since = 0;
+		tp->off_state = state;
+		tp->off_since = state ? now : 0;
+		tp->run_at = state ? 0 : now;
+		leave_cpu(prev, tp, ran, state);
+		want = wanted(prev, tp);
+	}
+	if (tn) {
+		if (tn->run_at)
+			delay = now - tn->run_at;
+		tn->on_since = now;
+		tn->run_at = tn->off_since = 0;
+		want |= wanted(next, tn);
+		if (tn->asleep_in)
+			back_on_cpu(next, tn, now);
+	}
+	if (!live.on)
+		return 0;
+	if (!tp || !tn)
+		count_one(&drops, KP_K_SCHED_SWITCH);
+	else if (want)
+		write_switch(prev, next, now, ran, state, delay);
+	return 0;
+}
+
+static __always_inline void write_wake(struct task_struct *p, struct task_struct *waker, struct task_state *t, __u64 now, __u16 irq)
+{
+	__u64 slept = now - t->off_since;
+	__u16 flags = irq;
+	struct scratch *s;
+	struct rec_switch r;
+	__u32 size = sizeof r;
+
+	if (cfg.stack_min && slept >= cfg.stack_min)
+		flags |= F_SLOW;
+	else if (cfg.stack_min && (bpf_get_prandom_u32() * cfg.stack_min) >> 32 < slept)
+		flags |= F_SAMPLED;
+	else if (shed_short(slept, KP_K_SCHED_WAKE))
+		return;
+	head(&r.h, KP_K_SCHED_WAKE, 3, EX_PEER, flags, now, slept, p);
+	r.a[0] = irq & F_HARDIRQ ? 2 : irq & F_SOFTIRQ ? 1 : 0;
+	r.a[1] = t->off_state;
+	r.a[2] = p->wake_cpu;
+	peer(&r.peer, waker);
+	/* While it is still on its way off the CPU its stack cannot be read. */
+	if (!(flags & (F_SLOW | F_SAMPLED)) || p->on_cpu || !(s = scratch(SCRATCH_WAKE))) {
+		emit(&r, sizeof r, KP_K_SCHED_WAKE);
+		return;
+	}
+	r.h.extra |= EX_STACK | EX_STACK2;
+	__builtin_memcpy(s->b, &r, sizeof r);
+	size = put_stack(s, size, p, 0);
+	size = put_stack(s, size, waker, 0);
+	emit(s->b, size & 2047, KP_K_SCHED_WAKE);
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(sched_waking, struct task_struct *p)
+{
+	struct task_state *t = state_of(p), *w;
+	struct task_struct *waker = me();
+	__u16 irq = irq_flags();
+	bool want;
+	__u64 now;
+
+	if (!t) {
+		if (live.on)
+			count_one(&drops, KP_K_SCHED_WAKE);
+		return 0;
+	}
+	if (!t->off_since)
+		return 0;	/* it has not gone to sleep yet, or was woken already */
+	now = bpf_ktime_get_ns();
+	t->run_at = now;
+	want = wanted(p, t);
+	if (!want && any_filter() && !irq && t->want != WANT_EXCLUDED) {
+		w = known_state_of(waker);
+		want = w && w->want == WANT_YES;
+	}
+	if (want && live.on)
+		write_wake(p, waker, t, now, irq);
+	t->off_since = 0;
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(sched_wakeup_new, struct task_struct *p)
+{
+	struct task_state *t = state_of(p);
+
+	if (t)
+		t->run_at = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(sched_migrate_task, struct task_struct *p, int to)
+{
+	struct { struct ev_head h; __u64 a[2]; } r;
+	struct task_state *t;
+
+	if (!live.on || !(t = state_of(p)) || !wanted(p, t))
+		return 0;
+	head(&r.h, KP_K_SCHED_MIGRATE, 2, 0, irq_flags(), bpf_ktime_get_ns(), 0, p);
+	r.a[0] = p->wake_cpu;
+	r.a[1] = to;
+	emit(&r, sizeof r, KP_K_SCHED_MIGRATE);
+	return 0;
+}

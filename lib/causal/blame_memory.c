@@ -57,18 +57,13 @@ static struct proc *proc_of(struct memory *m, uint32_t th)
 	return &m->proc[m->nproc++];
 }
 
-static bool below(const char *p, size_t n, const char *root, size_t len)
-{
-	return n >= len && !memcmp(p, root, len) && (n == len || p[len] == '/' || (len && root[len - 1] == '/'));
-}
-
 static bool in_scope(const struct memory *m, const struct scope *s, uint32_t th)
 {
 	const struct kp_str *cg = kc_cgroup(m->k->w, th, KP_CG_MEMORY);
 
 	if (th == KC_NONE || m->k->w->th[th].host != s->host)
 		return false;
-	return !s->len || (cg && below(cg->p, cg->len, s->path, s->len));
+	return !s->len || (cg && kc_cg_below(cg->p, cg->len, s->path, s->len));
 }
 
 static uint32_t bucket(const struct memory *m, uint64_t t)
@@ -89,7 +84,7 @@ static size_t full_group(const struct memory *m, const char *path, size_t len)
 		const struct kp_str *n = e->obj ? e->obj->name : NULL;
 
 		if (e->kind == KP_K_CG_LIMIT && n && n->len > best && e->a[0] && e->a[1] >= e->a[0] / 5 * 4 &&
-		    below(path, len, n->p, n->len))
+		    kc_cg_below(path, len, n->p, n->len))
 			best = n->len;
 	}
 	return best ? best : len;

@@ -17,8 +17,7 @@ static const struct kc_ev *throttled(struct kc_walk *k, uint32_t th, uint64_t fr
 		if (e->t > to + CG_BETWEEN)
 			break;
 		/* the group or one above it */
-		if (e->kind != KP_K_CG_CPU || !e->obj || !e->obj->name || e->obj->name->len > cg->len ||
-		    __builtin_memcmp(e->obj->name->p, cg->p, e->obj->name->len))
+		if (e->kind != KP_K_CG_CPU || !e->obj || !e->obj->name || !kc_cg_below(cg->p, cg->len, e->obj->name->p, e->obj->name->len))
 			continue;
 		if (e->t <= from)
 			before = e;
@@ -30,19 +29,21 @@ static const struct kc_ev *throttled(struct kc_walk *k, uint32_t th, uint64_t fr
 	return NULL;
 }
 
-/* Who used up the quota: the run time of all in the group shortly before. */
-static void blame_group(struct kc_walk *k, uint32_t th, uint64_t from, uint64_t to, struct kc_verdict *v)
+/* Who used up the quota: the run time shortly before of all in the group that has it. */
+static void blame_group(struct kc_walk *k, uint32_t th, const struct kp_str *group, uint64_t from, uint64_t to, struct kc_verdict *v)
 {
-	const struct kp_str *cg = kc_cgroup(k->w, th, KP_CG_CPU);
 	uint64_t since = from > RAN_LATELY ? from - RAN_LATELY : 0;
 
 	for (uint32_t c = 0; c < k->w->ncpu; c++) {
 		const struct kc_ev *e;
 
-		for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->cpu[c], since, to, &i)); )
-			if (e->th != KC_NONE && kc_cgroup(k->w, e->th, KP_CG_CPU) == cg && !kc_same_proc(k->w, e->th, th))
+		for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->cpu[c], since, to, &i)); ) {
+			const struct kp_str *cg = kc_cgroup(k->w, e->th, KP_CG_CPU);
+
+			if (cg && kc_cg_below(cg->p, cg->len, group->p, group->len) && !kc_same_proc(k->w, e->th, th))
 				kc_accuse(v, e->th, kc_overlap_ns(kc_start(e), e->t, since, to),
 					  "ran in the same CPU group and used up its quota");
+		}
 	}
 }
 
@@ -95,5 +96,5 @@ void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint
 	v->obj = q->obj;
 	v->ev = q;
 	v->says = "its group's quota was used up";
-	blame_group(k, th, from, to, v);
+	blame_group(k, th, q->obj->name, from, to, v);
 }

@@ -32,9 +32,15 @@ static bool same_lock(const struct kc_wait *a, const struct kc_wait *b)
 	return false;
 }
 
+/* PostgreSQL's row locks have no address, but a chain of them is handed on by signals from one backend to the next. */
+static bool same_kind(struct kc_walk *k, const struct kc_wait *a, const struct kc_wait *b)
+{
+	return same_lock(a, b) || (kc_signalled(k, a) && kc_signalled(k, b));
+}
+
 /* Whoever let go had it for as long as it was not itself waiting for it; before that its own waker had it. */
-static void accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
-			  struct kc_verdict *v)
+void kc_accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
+		      struct kc_verdict *v)
 {
 	static const char why[] = "held the lock: its release woke the waiter";
 	uint64_t at = to;
@@ -51,8 +57,8 @@ static void accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t h
 			struct kc_wait h;
 
 			kc_wait_at(k, holder, p, lo, at, &h);
-			if (same_lock(t, &h) && kc_by_task(k, &h) && h.wake->pth != t->th) {
-				accuse_holder(k, t, h.wake->pth, lo, at, depth + 1, v);
+			if (kc_by_task(k, &h) && same_kind(k, t, &h) && h.wake->pth != t->th) {
+				kc_accuse_holder(k, t, h.wake->pth, lo, at, depth + 1, v);
 				at = lo;
 				continue;
 			}
@@ -70,7 +76,7 @@ static void held_by_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_
 		return;
 	v->ev = t->wake;
 	v->says = "was woken by the release";
-	accuse_holder(k, t, t->wake->pth, t->from, t->to, 0, v);
+	kc_accuse_holder(k, t, t->wake->pth, t->from, t->to, 0, v);
 }
 
 /* The owner that a kernel lock named when the wait began. */

@@ -109,8 +109,10 @@ static int no_answer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 }
 
 /* A signal from another process that ended the wait: how PostgreSQL hands over a lock. */
-static const struct kc_ev *signalled(struct kc_walk *k, const struct kc_wait *t)
+const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t)
 {
+	if (!kc_by_task(k, t))
+		return NULL;
 	for (uint32_t i = kc_list_from(k->w, &k->w->sig, t->to > KC_MS ? t->to - KC_MS : 0); i < k->w->sig.n; i++) {
 		const struct kc_ev *e = &k->w->ev[k->w->sig.v[i]];
 
@@ -135,13 +137,13 @@ int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 		go_to_sender(k, t, s, r, v);
 		return 1;
 	}
-	sig = kc_by_task(k, t) ? signalled(k, t) : NULL;
+	sig = kc_signalled(k, t);
 	if (sig) {
 		kc_leaf(v, KP_C_LOCK, true);
 		v->ev = sig;
 		v->says = "was signalled to go on";
 		v->what = kc_what(k, "waits for a lock");
-		kc_accuse(v, sig->th, t->to - t->from, "released it: its signal ended the wait");
+		kc_accuse_holder(k, t, sig->th, t->from, t->to, 0, v);
 		return 1;
 	}
 	/* from outside of the recording */

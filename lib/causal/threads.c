@@ -155,6 +155,11 @@ const struct kp_str *kc_cgroup(const struct kp_world *w, uint32_t th, enum kp_cg
 	return t->cgroup[which] ? t->cgroup[which] : t->cgroup[KP_CG_UNIFIED];
 }
 
+bool kc_cg_below(const char *p, size_t n, const char *root, size_t len)
+{
+	return n >= len && !memcmp(p, root, len) && (n == len || p[len] == '/' || (len && root[len - 1] == '/'));
+}
+
 bool kc_same_proc(const struct kp_world *w, uint32_t a, uint32_t b)
 {
 	return a != KC_NONE && b != KC_NONE && w->th[a].host == w->th[b].host && w->th[a].tgid == w->th[b].tgid;

@@ -116,6 +116,10 @@ int kc_cause_timer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 int kc_cause_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 /* cause_cpu.c: a piece of running or of waiting for a CPU */
 void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint64_t from, uint64_t to, struct kc_verdict *v);
+/* cause_lock.c: who had the lock from when to when, given who let it go; cause_net.c: the signal that ended a wait */
+void kc_accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
+		      struct kc_verdict *v);
+const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t);
 /* cause_disk.c: who else was at the device of ev meanwhile */
 void kc_disk_others(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 /* blame_memory.c */

@@ -103,6 +103,7 @@ uint32_t kc_thread_of(struct kp_world *w, uint32_t host, uint32_t source, const 
 uint32_t kc_host_of(const struct kp_header *h, uint32_t source);
 uint64_t kc_overlap_ns(uint64_t a1, uint64_t b1, uint64_t a2, uint64_t b2);
 const struct kp_str *kc_cgroup(const struct kp_world *w, uint32_t th, enum kp_cg which);
+bool kc_cg_below(const char *path, size_t n, const char *root, size_t len); /* the group itself, or one in it */
 bool kc_same_proc(const struct kp_world *w, uint32_t a, uint32_t b);
 bool kc_is_idle(const struct kp_world *w, uint32_t th);
 bool kc_is_kthread(const struct kp_world *w, uint32_t th);

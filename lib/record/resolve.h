@@ -27,8 +27,7 @@ struct it_task;
 struct kp_resolve;
 
 struct kp_resolve_opts {	/* zeroed members are the defaults */
-	const struct kp_kinds *kinds;	/* how many arguments a call has, which is its descriptor; must outlive r */
-	const uint16_t *sys_kind; uint32_t nsys; /* kind of each native syscall number; NULL: KP_K_SYS + number */
+	const struct kp_kinds *kinds;	/* how many arguments a call has, for open rows; must outlive r; NULL: none are kept */
 	uint64_t budget;		/* ns a second for /proc and cgroupfs, 0: 20 ms */
 	uint64_t burst;			/* ns that may be spent at once after a rest (and at the start), 0: 500 ms */
 	uint64_t grace;			/* ns that an ended task is still known, 0: 5 s */

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads by (tid, start): a table of all that live and of those that ended a
+ * moment ago, since the rings of other CPUs may still name them. The start
+ * time is what makes a tid that is used again another thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resolve_int.h"
+
+enum { COMM_MAX = 16, FIRST_HEADS = 1024 };
+
+static uint32_t slot_of(const struct kp_resolve *r, uint32_t id)
+{
+	return (id * 2654435761u >> 7) & (r->heads - 1);
+}
+
+static uint32_t *new_heads(uint32_t n)
+{
+	uint32_t *h = malloc(n * sizeof(*h));
+
+	if (h)
+		memset(h, 0xff, n * sizeof(*h));
+	return h;
+}
+
+int rs_tasks_new(struct kp_resolve *r)
+{
+	r->heads = FIRST_HEADS;
+	r->by_tid = new_heads(r->heads);
+	r->by_tgid = new_heads(r->heads);
+	r->pending = calloc(RS_PENDING, sizeof(*r->pending));
+	r->free_task = r->dead_first = r->dead_last = RS_NONE;
+	if (!r->by_tid || !r->by_tgid || !r->pending)
+		return -ENOMEM;
+	if (rs_link(r, r->pidns, sizeof(r->pidns), "self/ns/pid") < 0)
+		r->pidns[0] = 0;
+	return 0;
+}
+
+void rs_tasks_free(struct kp_resolve *r)
+{
+	free(r->task);
+	free(r->by_tid);
+	free(r->by_tgid);
+	free(r->pending);
+}
+
+/* ---- the table ---- */
+
+static void link_task(struct kp_resolve *r, uint32_t i)
+{
+	struct rs_task *t = &r->task[i];
+	uint32_t *tid = &r->by_tid[slot_of(r, t->t->tid)], *tg = &r->by_tgid[slot_of(r, t->t->tgid)];
+
+	t->next = *tid;
+	*tid = i;
+	t->tg_prev = RS_NONE;
+	t->tg_next = *tg;
+	if (*tg != RS_NONE)
+		r->task[*tg].tg_prev = i;
+	*tg = i;
+}
+
+static int grow_heads(struct kp_resolve *r)
+{
+	uint32_t *a = new_heads(r->heads * 2), *b = new_heads(r->heads * 2);
+
+	if (!a || !b) {
+		free(a);
+		free(b);
+		return -ENOMEM;
+	}
+	free(r->by_tid);
+	free(r->by_tgid);
+	r->by_tid = a;
+	r->by_tgid = b;
+	r->heads *= 2;
+	/* the dead first, so that in each chain those that live come before them */
+	for (uint32_t i = 0; i < r->ntask; i++)
+		if (r->task[i].t && r->task[i].dead)
+			link_task(r, i);
+	for (uint32_t i = 0; i < r->ntask; i++)
+		if (r->task[i].t && !r->task[i].dead)
+			link_task(r, i);
+	return 0;
+}
+
+/* A free slot, not yet linked. */
+static uint32_t new_slot(struct kp_resolve *r)
+{
+	uint32_t i = r->free_task;
+
+	if (r->st.tasks >= r->heads && grow_heads(r) && r->st.tasks >= r->heads * 16ull)
+		return RS_NONE;
+	if (i != RS_NONE) {
+		r->free_task = r->task[i].next;
+	} else {
+		if (r->ntask == r->cap_task) {
+			uint32_t cap = r->cap_task ? r->cap_task * 2 : 1024;
+			struct rs_task *t = realloc(r->task, cap * sizeof(*t));
+
+			if (!t)
+				return RS_NONE;
+			r->task = t;
+			r->cap_task = cap;
+		}
+		i = r->ntask++;
+	}
+	r->task[i] = (struct rs_task){ .dead_next = RS_NONE, .seen = r->gen };
+	r->st.tasks++;
+	return i;
+}
+
+static void free_slot(struct kp_resolve *r, uint32_t i)
+{
+	r->task[i].t = NULL;
+	r->task[i].next = r->free_task;
+	r->free_task = i;
+	r->st.tasks--;
+}
+
+static void forget(struct kp_resolve *r, uint32_t i)
+{
+	struct rs_task *t = &r->task[i];
+	struct rs_front *f = &r->front[t->t->tid & (RS_FRONT - 1)];
+	uint32_t *p = &r->by_tid[slot_of(r, t->t->tid)];
+
+	if (f->t == t->t)
+		*f = (struct rs_front){ 0 };
+	while (*p != i)
+		p = &r->task[*p].next;
+	*p = t->next;
+	if (t->tg_next != RS_NONE)
+		r->task[t->tg_next].tg_prev = t->tg_prev;
+	if (t->tg_prev != RS_NONE)
+		r->task[t->tg_prev].tg_next = t->tg_next;
+	else
+		r->by_tgid[slot_of(r, t->t->tgid)] = t->tg_next;
+	free_slot(r, i);
+}
+
+/* start 0: the newest of that tid, one that lives if there is one. */
+uint32_t rs_task_find(const struct kp_resolve *r, uint32_t tid, uint64_t start)
+{
+	uint32_t dead = RS_NONE;
+
+	for (uint32_t i = r->by_tid[slot_of(r, tid)]; i != RS_NONE; i = r->task[i].next) {
+		const struct rs_task *t = &r->task[i];
+
+		if (t->t->tid != tid)
+			continue;
+		if (start ? t->t->start == start : !t->dead)
+			return i;
+		if (!start && dead == RS_NONE)
+			dead = i;
+	}
+	return start ? RS_NONE : dead;
+}
+
+/* What is true of the task from now on; its old value stays good for rows that have it. */
+static void become(struct kp_resolve *r, uint32_t i, const struct kp_task *now)
+{
+	const struct kp_task *t = kp_pool_task(r->pool, now);
+	struct rs_front *f = &r->front[now->tid & (RS_FRONT - 1)];
+
+	if (!t)
+		return;
+	if (f->tid == now->tid && f->start == now->start)
+		f->t = t;
+	r->task[i].t = t;
+	rs_poll_note(r, t);
+}
+
+/* ---- from /proc ---- */
+
+/* Any other thread of the process that has been read: what it knows need not be read again. */
+static const struct kp_task *sibling(const struct kp_resolve *r, const struct kp_task *of)
+{
+	for (uint32_t i = r->by_tgid[slot_of(r, of->tgid)]; i != RS_NONE; i = r->task[i].tg_next) {
+		const struct rs_task *t = &r->task[i];
+
+		if (t->t->tgid == of->tgid && t->t->tid != of->tid && t->loaded && !t->dead)
+			return t->t;
+	}
+	return NULL;
+}
+
+static void put_off(struct kp_resolve *r, uint32_t i)
+{
+	struct rs_task *t = &r->task[i];
+
+	if (t->pending || r->npending == RS_PENDING)
+		return;		/* the next keyframe finds it */
+	t->pending = true;
+	r->pending[(r->pend_first + r->npending++) % RS_PENDING] =
+		(struct kp_ids){ .tid = t->t->tid, .tgid = t->t->tgid, .start = t->t->start };
+}
+
+static void load_slot(struct kp_resolve *r, uint32_t i, bool has_comm)
+{
+	struct kp_task t = *r->task[i].t;
+
+	if (!rs_load(r, &t, sibling(r, &t), has_comm)) {
+		put_off(r, i);
+		return;
+	}
+	r->task[i].loaded = true;
+	become(r, i, &t);
+}
+
+/* ---- tasks by their ids ---- */
+
+static bool fill_idle(struct kp_resolve *r, struct kp_task *t)
+{
+	if (t->tid)
+		return false;
+	t->comm = kp_pool_cstr(r->pool, "swapper");
+	t->kthread = true;
+	return true;
+}
+
+uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t start, const struct rs_known *k)
+{
+	struct kp_task t = { .tid = tid, .tgid = tgid, .start = start };
+	uint32_t i = rs_task_find(r, tid, start);
+	bool idle;
+
+	if (i != RS_NONE) {
+		if (k && !r->task[i].loaded && !r->task[i].dead)
+			load_slot(r, i, r->task[i].t->comm != NULL);
+		return i;
+	}
+	i = new_slot(r);
+	if (i == RS_NONE)
+		return i;
+	idle = fill_idle(r, &t);
+	if (k && !idle) {
+		t.comm = kp_pool_str(r->pool, k->comm, k->comm_len);
+		t.ns_tid = k->ns_tid;
+		t.ns_tgid = k->ns_tgid;
+		t.kthread = k->kthread;
+	}
+	r->task[i].t = kp_pool_task(r->pool, &t);
+	if (!r->task[i].t) {
+		free_slot(r, i);
+		return RS_NONE;
+	}
+	link_task(r, i);
+	if (idle)
+		r->task[i].loaded = true;
+	else
+		load_slot(r, i, t.comm != NULL);
+	return i;
+}
+
+const struct kp_task *kp_resolve_task(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t start)
+{
+	struct rs_front *f = &r->front[tid & (RS_FRONT - 1)];
+	uint32_t i;
+
+	if (f->tid == tid && f->start == start && f->t)
+		return f->t;
+	i = rs_task_get(r, tid, tgid, start, NULL);
+	if (i == RS_NONE)
+		return NULL;
+	/* what a start of 0 means may change */
+	if (start || !tid)
+		*f = (struct rs_front){ start, r->task[i].t, tid };
+	return r->task[i].t;
+}
+
+/* ---- events ---- */
+
+const struct kp_task *kp_resolve_forked(struct kp_resolve *r, const struct kp_ids *parent, const struct kp_ids *child)
+{
+	uint32_t p = rs_task_get(r, parent->tid, parent->tgid, parent->start, NULL);
+	uint32_t i = rs_task_find(r, child->tid, child->start);
+	struct kp_task t;
+
+	if (i != RS_NONE && child->start)
+		return r->task[i].t;	/* a keyframe was faster */
+	if (p == RS_NONE)
+		return kp_resolve_task(r, child->tid, child->tgid, child->start);
+	t = *r->task[p].t;
+	t.tid = child->tid;
+	t.tgid = child->tgid;
+	t.start = child->start;
+	t.ns_tid = child->ns_tid;
+	t.ns_tgid = child->ns_tgid;
+	i = new_slot(r);
+	if (i == RS_NONE)
+		return NULL;
+	r->task[i].t = kp_pool_task(r->pool, &t);
+	if (!r->task[i].t) {
+		free_slot(r, i);
+		return NULL;
+	}
+	r->task[i].loaded = r->task[p].loaded && child->ns_tid;
+	link_task(r, i);
+	rs_poll_note(r, r->task[i].t);
+	/* it has nothing of a parent that was gone before it could be read, but may itself still be there */
+	if (!r->task[i].loaded || (!t.comm && !t.kthread))
+		put_off(r, i);
+	return r->task[i].t;
+}
+
+static uint32_t changed(struct kp_resolve *r, const struct kp_ids *id, struct kp_task *t)
+{
+	uint32_t i = rs_task_get(r, id->tid, id->tgid, id->start, NULL);
+
+	if (i != RS_NONE)
+		*t = *r->task[i].t;
+	return i;
+}
+
+static const struct kp_str *comm_str(struct kp_resolve *r, const void *p, size_t len)
+{
+	return kp_pool_str(r->pool, p, strnlen(p, len < COMM_MAX ? len : COMM_MAX));
+}
+
+/* Only an absolute name says which file it was; one through a descriptor does not, though it looks so. */
+static const struct kp_str *exe_of(struct kp_resolve *r, const struct kp_ids *id, const char *path, size_t len)
+{
+	struct rs_stat st;
+	const struct kp_str *exe = NULL;
+	uint64_t begun;
+	ssize_t n;
+
+	if (len && path[0] == '/' && !(len > 8 && !memcmp(path, "/dev/fd/", 8)) && !(len > 6 && !memcmp(path, "/proc/", 6)))
+		return kp_pool_str(r->pool, path, len);
+	begun = rs_begin(r);
+	if (begun) {
+		n = rs_read(r, r->buf, RS_BUF, "%u/stat", id->tgid);
+		if (n > 0 && !rs_parse_stat(r->buf, n, &st) && (!id->start || st.ticks == rs_ticks(r, id->start)))
+			exe = rs_exe(r, id->tgid);
+		rs_end(r, begun);
+	}
+	return exe || !len ? exe : kp_pool_str(r->pool, path, len);
+}
+
+const struct kp_task *kp_resolve_execed(struct kp_resolve *r, const struct kp_ids *id, const void *path, size_t path_len,
+					const void *comm, size_t comm_len)
+{
+	struct kp_task t;
+	uint32_t i = changed(r, id, &t);
+
+	if (i == RS_NONE)
+		return NULL;
+	t.exe = exe_of(r, id, path, path ? strnlen(path, path_len) : 0);
+	if (comm)
+		t.comm = comm_str(r, comm, comm_len);
+	if (id->ns_tid) {
+		t.ns_tid = id->ns_tid;
+		t.ns_tgid = id->ns_tgid;
+	}
+	become(r, i, &t);
+	return r->task[i].t;
+}
+
+const struct kp_task *kp_resolve_renamed(struct kp_resolve *r, const struct kp_ids *id, const void *comm, size_t len)
+{
+	struct kp_task t;
+	uint32_t i = changed(r, id, &t);
+
+	if (i == RS_NONE)
+		return NULL;
+	t.comm = comm_str(r, comm, len);
+	become(r, i, &t);
+	return r->task[i].t;
+}
+
+static void move_slot(struct kp_resolve *r, uint32_t i, uint8_t bits, const struct kp_str *path)
+{
+	struct kp_task t = *r->task[i].t;
+
+	for (int c = 0; c < KP_CG_MAX; c++)
+		if (bits & 1 << c)
+			t.cgroup[c] = path;
+	become(r, i, &t);
+}
+
+const struct kp_task *kp_resolve_moved(struct kp_resolve *r, const struct kp_ids *id, uint32_t hierarchy,
+				       const void *path, size_t len, bool whole)
+{
+	uint32_t i = rs_task_get(r, id->tid, id->tgid, id->start, NULL);
+	const struct kp_str *s = kp_pool_str(r->pool, path, strnlen(path, len));
+	uint8_t bits;
+
+	if (i == RS_NONE || !s)
+		return NULL;
+	if (hierarchy && (hierarchy >= RS_HIER || !r->hier[hierarchy]))
+		rs_read_hierarchies(r); /* mounted just now, or one without a controller that we name */
+	bits = hierarchy < RS_HIER ? r->hier[hierarchy] : 0;
+	if (!bits)
+		return r->task[i].t;
+	move_slot(r, i, bits, s);
+	if (whole)
+		for (uint32_t k = r->by_tgid[slot_of(r, id->tgid)]; k != RS_NONE; k = r->task[k].tg_next)
+			if (k != i && r->task[k].t->tgid == id->tgid && !r->task[k].dead)
+				move_slot(r, k, bits, s);
+	return r->task[i].t;
+}
+
+static void bury(struct kp_resolve *r, uint32_t i, uint64_t now)
+{
+	r->task[i].dead = now + r->o.grace;
+	r->task[i].dead_next = RS_NONE;
+	if (r->dead_last != RS_NONE)
+		r->task[r->dead_last].dead_next = i;
+	else
+		r->dead_first = i;
+	r->dead_last = i;
+}
+
+const struct kp_task *kp_resolve_exited(struct kp_resolve *r, const struct kp_ids *id, uint64_t now)
+{
+	uint32_t i = rs_task_get(r, id->tid, id->tgid, id->start, NULL);
+
+	if (i == RS_NONE)
+		return NULL;
+	if (!r->task[i].dead && id->tid)
+		bury(r, i, now);
+	return r->task[i].t;
+}
+
+/* ---- upkeep ---- */
+
+void rs_tasks_tick(struct kp_resolve *r, uint64_t now)
+{
+	while (r->dead_first != RS_NONE && r->task[r->dead_first].dead <= now) {
+		uint32_t i = r->dead_first;
+
+		r->dead_first = r->task[i].dead_next;
+		if (r->dead_first == RS_NONE)
+			r->dead_last = RS_NONE;
+		forget(r, i);
+	}
+	while (r->npending && r->tokens > 0) {
+		struct kp_ids *id = &r->pending[r->pend_first];
+		uint32_t i = rs_task_find(r, id->tid, id->start);
+
+		r->pend_first = (r->pend_first + 1) % RS_PENDING;
+		r->npending--;
+		if (i == RS_NONE)
+			continue;
+		r->task[i].pending = false;
+		if (!r->task[i].dead)
+			load_slot(r, i, r->task[i].t->comm != NULL);
+	}
+}
+
+void rs_tasks_sweep(struct kp_resolve *r, uint64_t boot)
+{
+	for (uint32_t i = 0; i < r->ntask; i++) {
+		const struct rs_task *t = &r->task[i];
+
+		/* rows of it may still come */
+		if (t->t && !t->dead && t->seen != r->gen && t->t->start < boot && t->t->tid)
+			bury(r, i, kp_now_mono());
+	}
+}
+
+int rs_tasks_move(struct kp_resolve *r)
+{
+	int rc = 0;
+
+	memset(r->front, 0, sizeof(r->front));
+	for (uint32_t i = 0; i < r->ntask; i++) {
+		struct kp_row row = { .task = r->task[i].t };
+
+		if (row.task && !rc)
+			rc = kp_pool_adopt(r->pool, &row);
+		if (r->task[i].t && !rc)
+			r->task[i].t = row.task;
+	}
+	if (!rc)
+		return 0;
+	/* half and half would be unsafe: begin anew */
+	r->ntask = r->npending = 0;
+	r->st.tasks = 0;
+	r->free_task = r->dead_first = r->dead_last = RS_NONE;
+	memset(r->by_tid, 0xff, r->heads * sizeof(*r->by_tid));
+	memset(r->by_tgid, 0xff, r->heads * sizeof(*r->by_tgid));
+	return rc;
+}

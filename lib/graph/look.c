@@ -5,8 +5,6 @@
  * Steps are in the square root of the share, as areas are judged: 1 % still
  * shows, and 100 % stands out.
  */
-#include <math.h>
-
 #include "draw.h"
 
 static const struct kp_look scale[] = {
@@ -16,14 +14,15 @@ static const struct kp_look scale[] = {
 };
 enum { STEPS = sizeof(scale) / sizeof(scale[0]), EDGE_MIN = 4 /* lighter lines vanish on white */ };
 
-static double root(double share)
+/* The nearest step, which is the square root of the share in ninths; not a number is nothing. */
+static int step(double share)
 {
-	if (!(share > 0))	/* not a number, too */
-		return 0;
-	return share < 1 ? sqrt(share) : 1;
-}
+	int s = 0;
 
-static int step(double share) { return (int)lround(root(share) * (STEPS - 1)); }
+	while (s < STEPS - 1 && share * (STEPS - 1) * (STEPS - 1) >= (s + 0.5) * (s + 0.5))
+		s++;
+	return s;
+}
 
 struct kp_look kp_look_node(double share) { return scale[step(share)]; }
 
@@ -34,4 +33,4 @@ const char *kp_look_edge(double share)
 	return scale[s < EDGE_MIN ? EDGE_MIN : s].fill;
 }
 
-double kp_look_width(double share) { return 1.2 + 6.8 * root(share); }
+double kp_look_width(double share) { return 1.2 + 6.8 * step(share) / (STEPS - 1); }

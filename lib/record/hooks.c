@@ -153,6 +153,12 @@ int kp_hooks_choose(struct kp_hooks *h, struct bpf_object *obj, struct btf *vmli
 	return 0;
 }
 
+void kp_hooks_refuse(struct kp_hooks *h, uint32_t i, const char *why, struct kp_pool *pool)
+{
+	h->hook[i].note = kp_pool_cstr(pool, why);
+	bpf_program__set_autoload(h->prog[i], false);
+}
+
 int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err)
 {
 	char text[256], why[128];

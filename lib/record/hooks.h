@@ -24,6 +24,8 @@ struct kp_hooks {
  */
 int kp_hooks_choose(struct kp_hooks *h, struct bpf_object *obj, struct btf *vmlinux, const struct kp_kinds *kinds,
 		    const char *patterns, struct kp_pool *pool);
+/* Leaves one out, and notes why. */
+void kp_hooks_refuse(struct kp_hooks *h, uint32_t i, const char *why, struct kp_pool *pool);
 /* After loading. What cannot be attached is noted; an error only when nothing at all can. */
 int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err);
 void kp_hooks_detach(struct kp_hooks *h);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kp-record: records what the kernel does, as a stream. See kp-record(1). */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kp/expr.h>
+#include <kp/record.h>
+#include <kp/stream.h>
+#include <kp/util.h>
+
+enum { O_COMM = 256, O_MIN_DUR, O_STACK_MIN, O_IDS, O_NO_IDS, O_PAYLOAD, O_BUFFER, O_DELIMITER, O_LEVEL, O_ALL, O_NO_EXCLUDE };
+
+static const struct kp_opt opts[] = {
+	{ -1, NULL, NULL, "What is recorded (everything by default; with COMMAND, it and what it starts):" },
+	{ 'p', "pid", "PID[,PID]", "only these processes, and what they start (repeatable)" },
+	{ O_COMM, "comm", "NAME", "only tasks of this name" },
+	{ 'g', "cgroup", "CGROUP", "only tasks in this cgroup or below it (a path)" },
+	{ 'e', "events", "KINDS", "only these kinds: names and globs, such as 'sys.*,tcp.*' (see kp-query --kinds)" },
+	{ O_MIN_DUR, "min-dur", "DUR", "only operations that took at least so long (10ms, 1.5s)" },
+	{ O_STACK_MIN, "stack-min", "DUR", "take stacks of sleeps from here on (default 1ms; 0: never)" },
+	{ O_ALL, "all", NULL, "with COMMAND: record everything else meanwhile, too" },
+	{ O_NO_EXCLUDE, "no-exclude", NULL, "record also readers of the output and ssh, see kp-record(1)" },
+	{ -1, NULL, NULL, "What is kept of messages on sockets:" },
+	{ O_IDS, "ids", NULL, "method, path, status and ids, no content (default)" },
+	{ O_NO_IDS, "no-ids", NULL, "nothing" },
+	{ O_PAYLOAD, "payload", "BYTES", "the first bytes of each message as they are, passwords and all" },
+	{ -1, NULL, NULL, "When it ends (else with ^C or when COMMAND ends):" },
+	{ 'd', "duration", "SECONDS", "after so long" },
+	{ 'n', "count", "COUNT", "after exactly so many events" },
+	{ -1, NULL, NULL, "How it is written:" },
+	{ O_BUFFER, "buffer", "SIZE", "buffer per CPU (default 4M); what does not fit is lost, and counted" },
+	{ O_DELIMITER, "delimiter", "STRING", "write chunks with STRING after each (for kcat -D)" },
+	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 1)" },
+	{ 0 },
+};
+
+static const struct kp_tool tool = {
+	.name = "kp-record",
+	.usage = "[OPTION]... [-- COMMAND [ARG]...]",
+	.about = "Records system calls, scheduling, network, disk and memory events of the kernel into a stream.",
+	.opts = opts,
+	.examples = "  kp-record -d 5 | kp-query\n"
+		    "  kp-record -o build.kp -e 'sys.*,sched.*' -- make -j4\n",
+};
+
+struct args {
+	struct kp_common common;
+	struct kp_record_opts rec;
+	struct kp_write_opts write;
+	uint32_t *pids;
+};
+
+/* ^C may come at any moment: a handler can reach the recorder only through here. */
+static struct kp_record *running;
+static volatile sig_atomic_t early;
+
+static int number(const char *opt, const char *val, uint64_t min, uint64_t max, uint64_t *out, struct kp_err *err)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(val, &end, 10);
+	if (errno || *end || end == val || *val == '-' || *out < min || *out > max)
+		return kp_err(err, EINVAL, "--%s takes a number from %llu to %llu, not %s", opt,
+			      (unsigned long long)min, (unsigned long long)max, val);
+	return 0;
+}
+
+static int duration(const char *opt, const char *val, uint64_t *out, struct kp_err *err)
+{
+	if (kp_parse_duration(val, out))
+		return kp_err(err, EINVAL, "--%s takes a duration such as 10ms or 1.5s, not %s", opt, val);
+	return 0;
+}
+
+/* A bare number is seconds. */
+static int seconds(const char *val, uint64_t *out, struct kp_err *err)
+{
+	char *end;
+	double s = strtod(val, &end);
+
+	if (end != val && !*end && s > 0 && s < 1e9) {
+		*out = (uint64_t)(s * 1e9);
+		return 0;
+	}
+	return duration("duration", val, out, err);
+}
+
+static int add_pids(struct args *a, const char *val, struct kp_err *err)
+{
+	for (const char *p = val; ; p++) {
+		char one[16] = "";
+		size_t len = strcspn(p, ",");
+		uint64_t pid;
+		uint32_t *more;
+
+		if (len < sizeof(one))
+			memcpy(one, p, len);
+		if (number("pid", one, 1, 1 << 22, &pid, err))
+			return kp_err(err, EINVAL, "--pid takes process ids, separated by commas, not %s", val);
+		more = realloc(a->pids, (a->rec.npids + 1) * sizeof(*more));
+		if (!more)
+			return kp_err(err, ENOMEM, "out of memory");
+		a->rec.pids = a->pids = more;
+		a->pids[a->rec.npids++] = pid;
+		p += len;
+		if (!*p)
+			return 0;
+	}
+}
+
+static int take(void *arg, int key, const char *val, struct kp_err *err)
+{
+	struct args *a = arg;
+	uint64_t n;
+	int rc = 0;
+
+	switch (key) {
+	case 'p': return add_pids(a, val, err);
+	case O_COMM: a->rec.comm = val; break;
+	case 'g': a->rec.cgroup = val; break;
+	case 'e': a->rec.kinds = val; break;
+	case O_MIN_DUR: return duration("min-dur", val, &a->rec.min_dur, err);
+	case O_STACK_MIN:
+		rc = duration("stack-min", val, &a->rec.stack_min, err);
+		if (!a->rec.stack_min)
+			a->rec.stack_min = UINT64_MAX;
+		break;
+	case O_ALL: a->rec.all = true; break;
+	case O_NO_EXCLUDE: a->rec.no_exclude = true; break;
+	case O_IDS: a->rec.data = KP_DATA_IDS; break;
+	case O_NO_IDS: a->rec.data = KP_DATA_NONE; break;
+	case O_PAYLOAD:
+		rc = number("payload", val, 1, 4096, &n, err);
+		a->rec.data = KP_DATA_RAW;
+		a->rec.payload = n;
+		break;
+	case 'd': return seconds(val, &a->rec.duration, err);
+	case 'n': return number("count", val, 1, UINT64_MAX - 1, &a->rec.count, err);
+	case O_BUFFER:
+		if (kp_parse_size(val, &a->rec.buffer) || a->rec.buffer < 4096 || a->rec.buffer > 1 << 30)
+			rc = kp_err(err, EINVAL, "--buffer takes a size from 4k to 1G, not %s", val);
+		break;
+	case O_DELIMITER:
+		if (!*val)
+			rc = kp_err(err, EINVAL, "--delimiter must not be empty");
+		a->write.delimiter = val;
+		break;
+	case O_LEVEL:
+		rc = number("level", val, 1, 19, &n, err);
+		a->write.level = (int)n;
+		break;
+	}
+	return rc;
+}
+
+static void say(void *arg, int level, const char *line)
+{
+	const struct args *a = arg;
+
+	if (level ? a->common.verbose >= level : !a->common.quiet)
+		kp_warn(&tool, "%s", line);
+}
+
+/* ^C on a terminal reaches the command by itself; what was sent to us alone is passed on. */
+static void on_signal(int sig, siginfo_t *info, void *ctx)
+{
+	if (running)
+		kp_record_stop(running, info->si_code <= 0 ? sig : 0);
+	else
+		early = 1;
+}
+
+static void catch_signals(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART }, old;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN) /* as nohup(1) wants it */
+			sigaction(ends[i], &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void say_totals(const struct args *a, const struct kp_record *r, const struct kp_write_stats *w)
+{
+	struct kp_record_stats st;
+	char bytes[32];
+
+	kp_record_stats(r, &st);
+	if (!a->common.quiet)
+		kp_warn(&tool, "%llu events, %s (%.1f bytes each), %llu lost", (unsigned long long)st.events,
+			kp_fmt_bytes(bytes, w->bytes), st.events ? (double)w->bytes / st.events : 0.0,
+			(unsigned long long)st.lost);
+	if (a->common.verbose)
+		kp_warn(&tool, "%llu events late, %llu records bad", (unsigned long long)st.late, (unsigned long long)st.bad);
+}
+
+static int write_stream(struct args *a, struct kp_record *r, int argc, char **argv, struct kp_err *err)
+{
+	struct kp_write_stats ws = { 0 };
+	struct kp_header hdr = { 0 };
+	struct kp_record_sink sink;
+	struct kp_writer *w = NULL;
+	struct kp_err later;
+	int fd, rc, rc2;
+
+	fd = kp_open_out(a->common.out, err);
+	rc = fd < 0 ? fd : kp_check_binary_out(fd, err);
+	if (!rc && kp_header_pass(&hdr, kp_record_header(r), kp_record_pool(r), tool.name, argc, argv))
+		rc = kp_err(err, ENOMEM, "out of memory");
+	if (!rc)
+		rc = kp_writer_open(&w, fd, false, &hdr, kp_record_kinds(r), &a->write, err);
+	if (!rc) {
+		sink = kp_record_to_writer(w);
+		running = r;
+		if (early)
+			kp_record_stop(r, 0);
+		rc = kp_record_run(r, &sink, err);
+		running = NULL;
+	}
+	if (w) {
+		kp_writer_flush(w, rc ? &later : err);
+		kp_writer_stats(w, &ws);
+		rc2 = kp_writer_close(w, ws.rows, rc ? &later : err);
+		rc = rc ? rc : rc2;
+	}
+	/* A full disk may be told only now. */
+	if (fd > STDOUT_FILENO && close(fd) && !rc)
+		rc = kp_err(err, errno, "%s: %s", a->common.out, strerror(errno));
+	if (w && (!rc || rc == -EPIPE))
+		say_totals(a, r, &ws);
+	kp_header_free(&hdr);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { .rec.stream_fd = STDOUT_FILENO };
+	struct kp_record *r = NULL;
+	int status, first, rc, trouble;
+	struct kp_err err = { 0 };
+
+	first = kp_opts(&tool, argc, argv, true, &a.common, take, &a, &status);
+	if (first < 0)
+		return status;
+	trouble = first < argc ? 125 : KP_EXIT_FAIL;
+	if (first < argc)
+		a.rec.command = argv + first;
+	a.rec.say = say;
+	a.rec.say_arg = &a;
+	a.rec.libbpf_prints = a.common.verbose > 1;
+	if (a.common.out && strcmp(a.common.out, "-"))
+		a.rec.stream_fd = -1;
+	else if (a.rec.command) /* what it prints must not get between our bytes */
+		a.rec.command_stdout = STDERR_FILENO;
+	catch_signals();
+	rc = a.rec.stream_fd < 0 ? 0 : kp_check_binary_out(a.rec.stream_fd, &err);
+	if (!rc)
+		rc = kp_record_new(&r, &a.rec, &err);
+	if (!rc) /* of the command only the name is written down: arguments may be passwords */
+		rc = write_stream(&a, r, a.rec.command ? first + 1 : argc, argv, &err);
+	status = kp_complain(&tool, rc, &err) ? trouble : KP_EXIT_OK;
+	if (!status && a.rec.command) {
+		status = kp_record_command(r, &err);
+		if (err.msg[0] && status >= 126)
+			kp_warn(&tool, "%s", err.msg);
+	}
+	kp_record_free(r);
+	free(a.pids);
+	return status;
+}

@@ -104,7 +104,7 @@ static void put_args(struct kp_export *x, const struct kp_kind *k, const struct 
 		if (k->unit[i] == KP_U_NS)
 			kp_buf_u64(a, row->a[i]);
 		else
-			kp_unit_put(a, k->unit[i], row->a[i]);
+			kp_export_arg(a, k->unit[i], row->a[i]);
 	}
 	if (a->len)
 		put_cell(&x->buf, (const char *)a->p, a->len);
@@ -181,7 +181,7 @@ static int csv_open(struct kp_export *x, struct kp_err *err)
 	struct csv *c = x->own;
 
 	c->obj = malloc(OBJ_TEXT);
-	return c->obj && !PUT(&x->buf, header) ? 0 : kp_err(err, ENOMEM, "no memory");
+	return c->obj && !kp_buf_str(&x->buf, header) ? 0 : kp_err(err, ENOMEM, "no memory");
 }
 
 static int csv_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)

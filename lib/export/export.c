@@ -2,6 +2,7 @@
 #include "export_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 static const struct format *const formats[] = { &kp_format_text, &kp_format_json, &kp_format_csv, &kp_format_kp };
@@ -135,6 +136,15 @@ bool kp_export_time(const struct kp_export *x, const struct kp_row *row, char bu
 const struct kp_str *kp_export_cgroup(const struct kp_task *t)
 {
 	return t->cgroup[KP_CG_MEMORY] ? t->cgroup[KP_CG_MEMORY] : t->cgroup[KP_CG_UNIFIED];
+}
+
+int kp_export_arg(struct kp_buf *b, uint8_t unit, uint64_t v)
+{
+	int32_t fd = (int32_t)v;
+
+	if (unit == KP_U_FD && fd < 0 && fd != AT_FDCWD)
+		return kp_buf_i64(b, fd);
+	return kp_unit_put(b, unit, v);
 }
 
 const char *kp_export_flag(uint32_t flags, unsigned *i)

@@ -46,6 +46,8 @@ const struct kp_source *kp_export_source(const struct kp_export *x, const struct
 bool kp_export_time(const struct kp_export *x, const struct kp_row *row, char buf[48]);
 /* The cgroup that is shown: memory's, since that is where contention is most often asked for; else unified. */
 const struct kp_str *kp_export_cgroup(const struct kp_task *t);
+/* An argument by its unit: as a result would be, but -1 for a descriptor is just no descriptor, and no error. */
+int kp_export_arg(struct kp_buf *b, uint8_t unit, uint64_t v);
 /* Names of the flags of a row, one a call; *i starts at 0; NULL at the end. */
 const char *kp_export_flag(uint32_t flags, unsigned *i);
 
@@ -58,7 +60,7 @@ struct text_clock {
 };
 void kp_text_time(struct kp_export *x, struct text_clock *s, const struct kp_row *row);
 
-/* Text that needs no escaping. */
-#define PUT(b, literal) kp_buf_add(b, literal, sizeof(literal) - 1)
+/* Text that needs no escaping. The "" sees to it that it is a literal, whose size is known. */
+#define PUT(b, literal) kp_buf_add(b, "" literal, sizeof(literal) - 1)
 
 #endif

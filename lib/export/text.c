@@ -120,11 +120,13 @@ static void find_hosts(struct kp_export *x)
 			continue;
 		several |= first && n != first;
 		first = n;
-		if (n->len > widest)
-			widest = n->len;
+		size_t len = kp_escape(NULL, 0, n->p, n->len);
+
+		if (len > widest)
+			widest = len < HOST_MAX ? len : HOST_MAX;
 	}
 	s->hosts = h ? h->nsources : 0;
-	s->host_width = !several ? 0 : widest < HOST_MAX ? widest : HOST_MAX;
+	s->host_width = several ? widest : 0;
 }
 
 static void put_host(struct kp_export *x, const struct kp_row *row)
@@ -201,7 +203,7 @@ static void put_args(struct kp_export *x, const struct kp_kind *k, const struct 
 		if (k->unit[i] == KP_U_NS)
 			put_arg_dur(b, row->a[i]);
 		else
-			kp_unit_put(b, k->unit[i], row->a[i]);
+			kp_export_arg(b, k->unit[i], row->a[i]);
 	}
 }
 
@@ -324,12 +326,12 @@ static void put_loss(struct kp_export *x, const struct kp_kind *k, const struct 
 	struct kp_buf *b = &x->buf;
 
 	color(x, ALARM);
-	PUT(b, "  *** ");
+	PUT(b, "*** ");
 	if (row->a[0] == UINT64_MAX)
 		PUT(b, "an unknown number of");
 	else
 		kp_buf_u64(b, row->a[0]);
-	PUT(b, row->a[0] == 1 ? " row is" : " rows are");
+	kp_buf_str(b, row->a[0] == 1 ? " row is" : " rows are");
 	PUT(b, " missing here: ");
 	if (row->kind == KP_K_LOSS_KERNEL) {
 		PUT(b, "the buffer was full on CPU ");
@@ -404,7 +406,7 @@ static int text_row(struct kp_export *x, const struct kp_row *row, struct kp_err
 	kp_text_time(x, &s->clock, row);
 	kp_buf_char(b, ' ');
 	if (loss) {
-		PUT(b, " ");
+		PUT(b, "   ");
 		put_host(x, row);
 		put_loss(x, k, row);
 		return 0;

@@ -17,13 +17,10 @@ static void zone_name(struct kp_buf *b, const struct text_clock *s, const struct
 {
 	char wall[48];
 
-	if (!s->zone && (!src || !src->utc_offset)) {
-		PUT(b, "UTC");
-		return;
-	}
 	kp_fmt_wall(wall, 0, s->zone);
 	PUT(b, "UTC");
-	kp_buf_str(b, wall + strlen(wall) - 6);
+	if (s->zone)
+		kp_buf_str(b, wall + strlen(wall) - 6);
 	if (src && src->tz && src->tz->len && src->utc_offset == s->zone) {
 		PUT(b, " (");
 		kp_buf_escape(b, src->tz->p, src->tz->len);

@@ -83,11 +83,12 @@ struct {
 } counts SEC(".maps");
 
 /*
- * Where records with strings, payload or stacks are put together. A slot for each program that may interrupt
+ * Where records with strings, payload or stacks are put together (twice the payload, so that the verifier sees
+ * that a piece behind another fits). A slot for each program that may interrupt
  * another one.
  */
 enum { SCRATCH_TASK, SCRATCH_WAKE, SCRATCH_LOCK, SCRATCH_MAX };
-enum { SCRATCH_HEAD = 256, SCRATCH_SIZE = SCRATCH_HEAD + EV_DATA + 1024 };
+enum { SCRATCH_HEAD = 256, SCRATCH_SIZE = SCRATCH_HEAD + 2 * EV_DATA + 1024 };
 struct scratch { char b[SCRATCH_SIZE]; };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

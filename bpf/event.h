@@ -70,7 +70,8 @@
  * Those five come for every task, wanted or not: EVF_TABLE says that the row is not to be written.
  *
  *   sys.*        FILE: what the descriptor named (the new one where the result is one). Where a path is an
- *                argument: STR instead, and FILE only for a new descriptor. SOCK: where sys_info.sock.
+ *                argument: STR instead (where it could be read), FILE only for a new descriptor, or when the path
+ *                is empty and the descriptor meant (AT_EMPTY_PATH). SOCK: where sys_info.sock.
  *                The row comes at the exit; a call that began before the recording, and exit and exit_group
  *                (see proc.exit), give none. Of an execve that succeeded the arguments are gone:
  *                its path is in the proc.exec right before it. The low bits of flags are kp_row.flags.
@@ -83,6 +84,8 @@
  *   mm.fault     one row a sleep in the fault (a0..a2 alike): their durs add up
  *   mm.refault   PEER who evicted, FILE the file (mode 0: unknown); dur: from the first page to the end
  *   mm.oom       PEER the victim, NAME its comm
+ *   Stacks of the present task (the waker's, lock.wait) begin with the tracing itself: leave out all down to
+ *   the last bpf_trace_run*, __bpf_trace_*, __traceiter_*.
  *   fs.*         FILE     lock.wait    PEER the owner, STACK the waiter
  *
  * In one ring records come in order of their end but for some microseconds (an interrupt between reading the

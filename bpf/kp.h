@@ -111,6 +111,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 };
 struct socket { short type; struct sock *sk; };
@@ -163,6 +164,7 @@ struct iovec { void *iov_base; unsigned long iov_len; };
 struct user_msghdr { void *msg_name; int msg_namelen; struct iovec *msg_iov; unsigned long msg_iovlen; };
 
 enum pageflags { PG_head = 0 };
+enum sock_flags { SOCK_DONE = 1 };
 enum special_kfunc_type { KF_bpf_rdonly_cast = 0 };
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 

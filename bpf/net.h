@@ -74,8 +74,9 @@ static __always_inline __u32 put_pieces(struct scratch *s, __u32 off, const stru
 		if (bpf_probe_read_user(&v, sizeof v, iov + i))
 			break;
 		len = v.iov_len < want - got ? v.iov_len : want - got;
-		if (len > EV_DATA - 1)
-			len = EV_DATA - 1;
+		barrier_var(len);	/* the masks are for the verifier: keep them */
+		barrier_var(got);
+		len &= EV_DATA - 1;
 		got &= EV_DATA - 1;
 		if (bpf_probe_read_user(s->b + (off & 255) + got, len, v.iov_base))
 			break;
@@ -95,6 +96,7 @@ static __always_inline __u32 put_data(struct scratch *s, __u32 off, struct task_
 		return 0;
 	at = sys_arg((struct pt_regs *)bpf_task_pt_regs(p), si->bufarg, false);
 	if (si->bufkind == 0) {
+		barrier_var(want);
 		want &= EV_DATA - 1;
 		return bpf_probe_read_user(s->b + (off & 255), want, (void *)at) ? 0 : want;
 	}
@@ -133,9 +135,13 @@ static __noinline int write_message(struct sock *sk, int ret, bool send)
 	off = sizeof *h;
 	if (tcp) {
 		__u32 copied = BPF_CORE_READ(tcp, copied_seq), written = BPF_CORE_READ(tcp, write_seq);
+		__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - copied;
 
+		/* The end of the stream counts as a byte for TCP, but the sender's position has none for it. */
+		if (!send && !unread && BPF_CORE_READ(sk, __sk_common.skc_flags) >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1)
+			copied--;
 		a[0] = send ? written : copied;
-		a[1] = send ? written - BPF_CORE_READ(tcp, snd_una) : BPF_CORE_READ(tcp, rcv_nxt) - copied;
+		a[1] = send ? written - BPF_CORE_READ(tcp, snd_una) : unread;
 		off += 16;
 	}
 	fill_sock((void *)(s->b + off), sk);

@@ -34,16 +34,28 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 }
 
 /* A string of the program into the scratch record at off; returns the offset behind it. */
-static __always_inline __u32 put_user_str(struct scratch *s, __u32 off, __u64 from, __u16 *flags)
+static __always_inline __u32 put_user_str(struct scratch *s, __u32 off, __u64 from)
 {
 	struct ev_bytes *e = (void *)(s->b + (off & 255));
 	long n = bpf_probe_read_user_str(e + 1, EV_STR, (void *)from);
+	struct ev_head *h = (void *)s->b;
 
-	e->len = n > 0 ? n - 1 : 0;
+	if (n <= 1)
+		return off;	/* empty, not in memory, or the program's memory is gone (exec) */
+	e->len = n - 1;
 	e->tag = 0;
+	h->extra |= EX_STR;
 	if (n == EV_STR)
-		*flags |= F_TRUNCATED;
-	return off + sizeof *e + (n > 0 ? (n + 6) & 0x1f8 : 0);
+		h->flags |= F_TRUNCATED;
+	return off + sizeof *e + ((n + 6) & 0x1f8);
+}
+
+/* Does the call give a descriptor and no path, as fstat of the C library does it (AT_EMPTY_PATH)? */
+static __always_inline bool empty_path(__u64 at)
+{
+	char c = 'x';
+
+	return !bpf_probe_read_user(&c, 1, (void *)at) && !c;
 }
 
 /* The rare rest of a record: addresses, strings, stacks. Returns its size. */
@@ -56,12 +68,8 @@ static __noinline __u32 sys_extras(struct scratch *s, struct sys_info *si, struc
 		off = put_sock_of_file(s, off, f);
 		h->extra |= EX_SOCK;
 	}
-	if (si->strarg >= 0) {
-		__u64 from = *(__u64 *)(s->b + sizeof *h + (si->strarg & 7) * 8);
-
-		off = put_user_str(s, off, from, &h->flags);
-		h->extra |= EX_STR;
-	}
+	if (si->strarg >= 0)
+		off = put_user_str(s, off, *(__u64 *)(s->b + sizeof *h + (si->strarg & 7) * 8));
 	if (cfg.user_stack && cfg.stack_min && h->dur >= cfg.stack_min) {
 		off = put_stack(s, off, p, BPF_F_USER_STACK);
 		h->extra |= EX_STACK;
@@ -120,7 +128,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		has_file = t->file.mode;
 	} else if (si->retfd && ret >= 0) {
 		has_file = file_of_fd(file, p, fd);
-	} else if (si->fdarg >= 0 && si->strarg < 0) {
+	} else if (si->fdarg >= 0 && (si->strarg < 0 || empty_path(a[si->strarg & 7]))) {
 		fd = a[si->fdarg & 7];
 		has_file = file_of_fd(file, p, fd);
 	}

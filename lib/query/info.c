@@ -7,7 +7,7 @@
 
 static void count_row(struct info *i, struct kp_reader *r, const struct kp_row *row)
 {
-	uint64_t end = kp_reader_wall(r, row->source, row->end), start = end > row->dur ? end - row->dur : 0;
+	uint64_t end = kp_reader_wall(r, row->source, row->end);
 	const struct kp_header *h = kp_reader_header(r);
 
 	i->count[row->kind]++;
@@ -17,13 +17,11 @@ static void count_row(struct info *i, struct kp_reader *r, const struct kp_row *
 		i->unknown_gaps += row->a[0] == UINT64_MAX;
 		i->lost += row->a[0] == UINT64_MAX ? 0 : row->a[0];
 	}
-	/* a process's age is no time that was recorded */
-	if (row->flags & KP_F_KEYFRAME || row->kind == KP_K_PROC_EXIT)
-		start = end;
+	/* by ends: what began long before was not recorded all that time */
 	if (row->source >= h->nsources || !h->sources[row->source].real0)
 		return;
-	if (!i->begin || start < i->begin)
-		i->begin = start;
+	if (!i->begin || end < i->begin)
+		i->begin = end;
 	if (end > i->end)
 		i->end = end;
 }

@@ -163,10 +163,15 @@ int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 /* The window is full as long as the other end does not read: who is that? */
 static void blame_reader(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
-	const struct kc_ev *e = kc_last(k->w, &k->w->th[t->th].msg, t->to + SOON);
-	uint32_t reader;
+	const struct kc_list *l = &k->w->th[t->th].msg;
+	uint32_t i = kc_list_from(k->w, l, t->to), reader;
+	const struct kc_ev *e = NULL;
 
-	if (!e || e->conn == KC_NONE)
+	/* the send that slept: its row is written when it returns */
+	while (i < l->n && is_recv(&k->w->ev[l->v[i]]))
+		i++;
+	e = i < l->n ? &k->w->ev[l->v[i]] : NULL;
+	if (!e || e->conn == KC_NONE || kc_start(e) > t->to + SOON)
 		return;
 	v->obj = e->obj;
 	reader = kc_reader_of(k->w, e);

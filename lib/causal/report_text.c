@@ -164,11 +164,11 @@ static void put_mark(struct out *o, const struct kp_mark *m, bool unit)
 	fprintf(o->f, "%s\n", bad ? paint(o, PLAIN) : "");
 }
 
-/* "pushed out by": how a culprit comes into it. */
+/* "evicted by": how a culprit comes into it. */
 static const char *by(uint16_t kind)
 {
 	switch (kind) {
-	case KP_C_MEMORY_REFAULT: return "pushed out by";
+	case KP_C_MEMORY_REFAULT: return "evicted by";
 	case KP_C_MEMORY_RECLAIM: return "made scarce by";
 	case KP_C_LOCK: case KP_C_FS_LOCK: return "held by";
 	case KP_C_CPU_CONTENTION: return "taken by";
@@ -179,10 +179,31 @@ static const char *by(uint16_t kind)
 	return "due to";
 }
 
-static void what_of(const struct out *o, const struct st_line *l, char *buf, size_t cap)
+/* What is too long loses its end, but not the culprit behind it. */
+static void with_culprit(const char *what, const struct kp_cause *c, unsigned width, char *buf, size_t cap)
+{
+	char who[96], tail[160];
+	unsigned room, n = 0;
+	size_t k = 0;
+
+	named(who, sizeof(who), &c->blame[0].who);
+	snprintf(tail, sizeof(tail), ", %s %s", by(c->kind), who);
+	room = chars(tail) < width ? width - chars(tail) : 0;
+	for (; what[k] && n < room && k + 4 < cap - sizeof(tail); n++)
+		do
+			buf[k] = what[k];
+		while ((what[++k] & 0xc0) == 0x80 && k + 4 < cap - sizeof(tail));
+	if (what[k] && k) {
+		while (k > 1 && (buf[k - 1] & 0xc0) == 0x80)
+			k--;
+		buf[k - 1] = '~';
+	}
+	snprintf(buf + k, cap - k, "%s", k ? tail : tail + 2);
+}
+
+static void what_of(const struct out *o, const struct st_line *l, unsigned width, char *buf, size_t cap)
 {
 	const struct kp_cause *c = l->cause < o->g->ncauses ? &o->g->causes[l->cause] : NULL;
-	char who[96];
 	size_t n = 0;
 
 	if (!c) {
@@ -198,10 +219,8 @@ static void what_of(const struct out *o, const struct st_line *l, char *buf, siz
 		snprintf(buf, cap, "%s", l->what && *l->what ? l->what : l->depth ? "runs" : "own work");
 	else if (!c->nblame)
 		snprintf(buf, cap, "%s", l->what && *l->what ? l->what : kp_cause_help(c->kind));
-	else {
-		named(who, sizeof(who), &c->blame[0].who);
-		snprintf(buf, cap, "%s, %s %s", l->what && *l->what ? l->what : kp_cause_name(c->kind), by(c->kind), who);
-	}
+	else
+		with_culprit(l->what && *l->what ? l->what : kp_cause_name(c->kind), c, width, buf, cap);
 }
 
 static void put_line(struct out *o, const struct st_line *l, bool unit)
@@ -209,19 +228,20 @@ static void put_line(struct out *o, const struct st_line *l, bool unit)
 	const struct kp_cause *c = l->cause < o->g->ncauses ? &o->g->causes[l->cause] : NULL;
 	bool root = c && c->root && c->kind != KP_C_CPU_SELF;
 	unsigned in = l->depth < 1 ? 0 : (c ? l->depth : l->depth - 1) * 2;
+	unsigned room = c && l->depth ? WHO + WHAT - in : WHAT - in;
 	char who[96], what[600], d[32];
 
-	what_of(o, l, what, sizeof(what));
+	what_of(o, l, room, what, sizeof(what));
 	fputs(root ? paint(o, RED) : "", o->f);
 	offset(o, l->from, unit);
 	fprintf(o->f, "%*s", (int)in, "");
 	if (c && l->depth) {
-		column(o->f, what, WHO + WHAT - in, true);
+		column(o->f, what, room, true);
 	} else {
 		named_once(o, who, sizeof(who), l->who);
 		column(o->f, who, WHO - 1, true);
 		fputc(' ', o->f);
-		column(o->f, what, WHAT - in, true);
+		column(o->f, what, room, true);
 	}
 	fprintf(o->f, "%10s", kp_fmt_dur(d, l->ns));
 	if (c)
@@ -300,7 +320,7 @@ static void why_nobody(const struct kp_graph *g, const struct kp_cause *c, char 
 
 static void put_culprit(struct out *o, const struct kp_blame *b, const char *why, double confidence)
 {
-	char who[96];
+	char who[96], text[900];
 
 	if (b)
 		named(who, sizeof(who), &b->who);
@@ -311,9 +331,8 @@ static void put_culprit(struct out *o, const struct kp_blame *b, const char *why
 	fputs("   ", o->f);
 	column(o->f, who, 18, *why != 0);
 	fputs("  ", o->f);
-	wrapped(o->f, why, WIDTH - WHY);
-	if (b && confidence < 0.5)
-		fputs(" (not certain)", o->f);
+	snprintf(text, sizeof(text), "%s%s", why, b && confidence < 0.5 ? " (not certain)" : "");
+	wrapped(o->f, text, WIDTH - WHY);
 }
 
 static void put_cause(struct out *o, const struct kp_cause *c)

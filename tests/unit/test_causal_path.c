@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finding requests, following them across processes and hosts, who gave up, and the network. */
+#include <errno.h>
+
+#include "causal_rows.h"
+
+static const struct kp_step *step_of(const struct kp_graph *g, uint32_t pid, uint16_t kind)
+{
+	for (uint32_t i = 0; i < g->nsteps; i++)
+		if (g->steps[i].who.tgid == pid && g->causes[g->steps[i].cause].kind == kind)
+			return &g->steps[i];
+	return NULL;
+}
+
+static const struct kp_mark *mark_of(const struct kp_graph *g, uint8_t type)
+{
+	for (uint32_t i = 0; i < g->nmarks; i++)
+		if (g->marks[i].type == type)
+			return &g->marks[i];
+	return NULL;
+}
+
+static double at(const struct kp_graph *g, uint64_t ts)
+{
+	return (double)(ts - g->start) / 1e6;
+}
+
+/* The database, asleep until a query comes. */
+static struct thread backend(struct rows *w, double asked)
+{
+	struct thread db = thread(w, 3101, 3101, "postgres", "/db", -500);
+
+	sys(w, KP_K_SYS_epoll_wait, &db, -450, asked + 0.01, 1);
+	sleeps(w, &db, -450, asked, S, "ep_poll+0x1", NULL, SOFTIRQ);
+	return db;
+}
+
+/* th asks the database at `from` and sleeps until the answer, at `to`. */
+static void asks(struct rows *w, struct thread *th, struct thread *db, double from, double to, const char *sql)
+{
+	tx_sql(w, th, from, DBCLIENT, SQL, sql);
+	rx_sql(w, db, from + 0.04, SQL, DBCLIENT, sql);
+	answer_sql(w, db, to - 0.02, SQL, DBCLIENT);
+	sys(w, KP_K_SYS_poll, th, from + 0.01, to + 0.02, 1);
+	sleeps(w, th, from + 0.02, to, S, "poll_schedule_timeout+0x1", NULL, SOFTIRQ);
+	rx(w, th, to + 0.03, DBCLIENT, SQL, "C");
+}
+
+static void into_the_database(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), db = backend(w, 5.03);
+	const struct kp_graph *g;
+	const struct kp_step *s;
+
+	reads(w, &db, 10, 60, file(w, "base/1", 1), device(w, "vda", 9));
+	asks(w, &th, &db, 5, 80, "SELECT price FROM items");
+	until(w, &db, 81);
+	respond(w, &th, 90, HTTP_OK);
+	g = explain(w);
+	assert_string_equal(g->request, "req-1");
+	assert_string_equal(g->op, "POST /checkout");
+	is_about((double)g->dur / 1e6, 90);
+	is_about(ms_of(g, KP_C_DISK_READ), 50);
+	is_about(ms_of(g, KP_C_CPU_SELF), 40);
+	s = step_of(g, 3101, KP_C_DISK_READ);
+	assert_non_null(s);
+	assert_int_equal(s->depth, 1);
+	assert_string_equal(s->what, "reads base/1");
+	s = step_of(g, 3101, KP_C_CPU_SELF);
+	assert_string_equal(s->what, "SELECT items");
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
+	rows_free(w);
+}
+
+/* It gave up after 750 ms; the database's answer came at 812. */
+static void gave_up(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), db = backend(w, 5.03);
+	const struct kp_graph *g;
+	const struct kp_mark *m;
+
+	reads(w, &db, 10, 800, file(w, "base/1", 1), device(w, "vda", 9));
+	tx_sql(w, &th, 5, DBCLIENT, SQL, "COMMIT");
+	rx_sql(w, &db, 5.04, SQL, DBCLIENT, "COMMIT");
+	answer_sql(w, &db, 812, SQL, DBCLIENT);
+	until(w, &db, 813);
+	sys(w, KP_K_SYS_poll, &th, 5.01, 750.03, 0);
+	sleeps(w, &th, 5.02, 750, S, "poll_schedule_timeout+0x1", NULL, HARDIRQ);
+	tx(w, &th, 750.1, HTTP, CLIENT, HTTP_504);
+	sys(w, KP_K_SYS_poll, &th, 750.2, 812.1, 1);
+	sleeps(w, &th, 750.2, 812.05, S, "poll_schedule_timeout+0x1", NULL, SOFTIRQ);
+	rx(w, &th, 812.1, DBCLIENT, SQL, "C");
+	until(w, &th, 813);
+	g = explain(w);
+	assert_string_equal(g->outcome, "timeout");
+	is_about((double)g->limit / 1e6, 750);
+	is_about((double)g->dur / 1e6, 812);
+	is_about((double)g->late / 1e6, 62);
+	is_about(ms_of(g, KP_C_DISK_READ), 790);
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
+	m = mark_of(g, KP_MARK_GAVE_UP);
+	assert_non_null(m);
+	is_about(at(g, m->ts), 750);
+	assert_int_equal(m->who.tgid, 2847);
+	assert_string_equal(m->what, "gives up (poll, 750.0 ms), answers 504");
+	m = mark_of(g, KP_MARK_LATE);
+	assert_non_null(m);
+	is_about(at(g, m->ts), 812);
+	assert_int_equal(m->who.tgid, 3101);
+	assert_string_equal(m->what, "COMMIT answered, nobody is waiting");
+	rows_free(w);
+}
+
+/* A poll that ran out right before the answer is the worker's own business when nothing was outstanding. */
+static void tick_is_no_giving_up(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a");
+	const struct kp_graph *g;
+
+	sys(w, KP_K_SYS_poll, &th, 10, 40.02, 0);
+	sleeps(w, &th, 10, 40, S, "poll_schedule_timeout+0x1", NULL, HARDIRQ);
+	respond(w, &th, 41, HTTP_OK);
+	g = explain(w);
+	assert_string_equal(g->outcome, "ok");
+	assert_null(mark_of(g, KP_MARK_GAVE_UP));
+	is_about(ms_of(g, KP_C_TIMER), 30);
+	rows_free(w);
+}
+
+/* The client is recorded: as it saw it. Its queueing and the segment that was lost on the way back are part of it. */
+static struct thread client(struct rows *w, double sent, double got)
+{
+	struct thread c = thread(w, 555, 555, "loadgen", "/c", -20);
+
+	tx(w, &c, sent, CLIENT, HTTP, HTTP_REQ("req-1"));
+	sys(w, KP_K_SYS_recvfrom, &c, sent + 0.1, got + 0.02, 20);
+	sleeps(w, &c, sent + 0.1, got, S, "sk_wait_data+0x1", NULL, SOFTIRQ);
+	return c;
+}
+
+static void as_the_client_saw_it(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread c = client(w, -30, 260), th = server(w, "/a");
+	const struct kp_graph *g;
+	struct kp_row *r;
+
+	respond(w, &th, 50, HTTP_OK);
+	r = event(w, KP_K_TCP_RETRANSMIT, &th, 255, 255);
+	r->obj = sock(w, HTTP, CLIENT);
+	rx(w, &c, 260.03, CLIENT, HTTP, HTTP_OK);
+	until(w, &c, 261);
+	g = explain(w);
+	is_about((double)g->dur / 1e6, 290.03);
+	is_about(ms_of(g, KP_C_NET_RETRANSMIT), 210);
+	is_about(ms_of(g, KP_C_NET_QUEUE), 30);		/* on the way there, or in the accept queue */
+	assert_int_equal(g->target.tgid, 2847);
+	rows_free(w);
+}
+
+/* The client closed after 500 ms; the service answered at 800 all the same. */
+static void client_gave_up(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread c = thread(w, 555, 555, "loadgen", "/c", -20), th;
+	const struct kp_graph *g;
+	const struct kp_mark *m;
+	struct kp_row *r;
+
+	tx(w, &c, -0.03, CLIENT, HTTP, HTTP_REQ("req-1"));
+	th = server(w, "/a");
+	sys(w, KP_K_SYS_poll, &c, -0.01, 500.02, 0);
+	sleeps(w, &c, -0.01, 500, S, "poll_schedule_timeout+0x1", NULL, HARDIRQ);
+	r = event(w, KP_K_TCP_STATE, &c, 500.1, 500.1);
+	r->obj = sock(w, CLIENT, HTTP);
+	r->a[0] = 1;
+	r->a[1] = 4;
+	until(w, &c, 501);
+	reads(w, &th, 10, 790, file(w, "/data", 1), device(w, "vda", 9));
+	respond(w, &th, 800, HTTP_OK);
+	g = explain(w);
+	assert_string_equal(g->outcome, "timeout");
+	is_about((double)g->dur / 1e6, 800);
+	is_about((double)g->late / 1e6, 300);
+	is_about((double)g->limit / 1e6, 500);
+	m = mark_of(g, KP_MARK_GAVE_UP);
+	assert_int_equal(m->who.tgid, 555);
+	is_about(ms_of(g, KP_C_DISK_READ), 780);
+	rows_free(w);
+}
+
+/* Hung: no answer by the end of the recording. Its wait has no end, but a stack. */
+static void hung(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), other = thread(w, 9, 9, "other", "/", 0);
+	const struct kp_graph *g;
+	struct kp_row *r;
+
+	leave(w, &th, 10, S, NULL);
+	r = event(w, KP_K_SCHED_SLEEP, &th, 10, 5000);
+	r->flags = KP_F_OPEN;
+	r->stack = stack(w, "schedule+0x1", "locks_lock_inode_wait+0x1");
+	leave(w, &other, 6000, S, NULL);
+	g = explain(w);
+	assert_string_equal(g->outcome, "open");
+	is_about((double)g->dur / 1e6, 6000);
+	is_about(ms_of(g, KP_C_LOCK), 5990);
+	assert_int_equal(cause(g, KP_C_LOCK)->nblame, 0);
+	assert_non_null(mark_of(g, KP_MARK_END));
+	rows_free(w);
+}
+
+/* ---- the network ---- */
+
+static void peers(void **state)
+{
+	static const struct { int port; uint16_t kind; bool again; } of[] = {
+		{ 6379, KP_C_NET_PEER, false }, { 53, KP_C_NET_DNS, false }, { 6379, KP_C_NET_RETRANSMIT, true },
+	};
+
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), by = thread(w, 66, 66, "bystander", "/b", 0);
+		const struct kp_graph *g;
+		struct kp_row *r;
+
+		message(w, KP_K_TCP_SEND, &th, 9, sock_to(w, 33000, of[i].port), "x", 1)->a[0] = 1;
+		sys(w, KP_K_SYS_recvfrom, &th, 9.9, 60.02, 10);
+		sleeps(w, &th, 10, 60, S, "sk_wait_data+0x1", by.t, SOFTIRQ);
+		message(w, KP_K_TCP_RECV, &th, 60.03, sock_to(w, 33000, of[i].port), "y", 1)->a[0] = 1;
+		if (of[i].again) {
+			r = event(w, KP_K_TCP_RETRANSMIT, &by, 40, 40);
+			r->obj = sock_to(w, 33000, of[i].port);
+		}
+		respond(w, &th, 70, HTTP_OK);
+		g = explain(w);
+		is_about(ms_of(g, of[i].kind), 50);
+		assert_false(is_blamed(g, 66));
+		rows_free(w);
+	}
+}
+
+static void connect_accept_window(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), slow = thread(w, 70, 70, "reader", "/b", -10);
+	const struct kp_graph *g;
+
+	sys(w, KP_K_SYS_connect, &th, 9.9, 30.02, 0);
+	sleeps(w, &th, 10, 30, S, "sk_stream_wait_connect+0x1", NULL, SOFTIRQ);
+	sys(w, KP_K_SYS_accept4, &th, 39.9, 60.02, 5);
+	sleeps(w, &th, 40, 60, S, "inet_csk_accept+0x1", NULL, SOFTIRQ);
+	sys(w, KP_K_SYS_sendto, &th, 69.9, 120.02, 10);
+	sleeps(w, &th, 70, 120, S, "sk_stream_wait_memory+0x1", NULL, SOFTIRQ);
+	tx(w, &th, 120.03, 33000, 7000, "data");
+	rx(w, &slow, 130, 7000, 33000, "data");
+	until(w, &slow, 135);
+	respond(w, &th, 140, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_NET_CONNECT), 20);
+	is_about(ms_of(g, KP_C_NET_ACCEPT), 20);
+	is_about(ms_of(g, KP_C_NET_WINDOW), 50);
+	assert_int_equal(culprit(g, KP_C_NET_WINDOW), 70);
+	rows_free(w);
+}
+
+/* Two hosts, whose clocks started at different times and were put on one line. */
+static void across_hosts(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), db = backend(w, 5.03);
+	const struct kp_graph *g;
+
+	reads(w, &db, 10, 60, file(w, "base/1", 1), device(w, "vda", 9));
+	asks(w, &th, &db, 5, 80, "SELECT price FROM items");
+	until(w, &db, 81);
+	respond(w, &th, 90, HTTP_OK);
+	w->h.nsources = 2;
+	w->src[1].shift = -7000000;
+	w->src[1].mono0 += 50000000000ull;
+	for (unsigned i = 0; i < w->n; i++) {
+		struct kp_row *r = &w->v[i];
+
+		if (r->obj && r->obj->type == KP_OBJ_SOCKET) {	/* not by loopback now */
+			struct kp_obj o = *r->obj;
+
+			o.laddr[0] = o.raddr[0] = 10;
+			r->obj = kp_pool_obj(w->pool, &o);
+		}
+		if (r->task == db.t || (r->peer == db.t)) {
+			r->source = 1;
+			r->end += 50000000000ull + 7000000;
+		}
+	}
+	/* rows of two sources come merged: as the reader would have it */
+	for (unsigned i = 0; i < w->n; i++)
+		w->v[i].end += (uint64_t)kp_unify(&w->h, w->v[i].source);
+	qsort(w->v, w->n, sizeof(*w->v), by_end);
+	for (unsigned i = 0; i < w->n; i++)
+		w->v[i].end -= (uint64_t)kp_unify(&w->h, w->v[i].source);
+	{
+		const struct kp_select_opts o = { .by = KP_SEL_REQUEST, .id = "req-1" };
+		const struct kp_target *t;
+		uint32_t n;
+
+		assert_int_equal(kp_scan_new(&w->scan, w->pool, &o), 0);
+		for (unsigned i = 0; i < w->n; i++)
+			assert_int_equal(kp_scan_row(w->scan, &w->h, &w->v[i], NULL), 0);
+		assert_int_equal(kp_scan_targets(w->scan, &w->h, NULL, &t, &n, &w->err), 0);
+		assert_int_equal(kp_world_new(&w->world, w->pool, t), 0);
+		for (unsigned i = 0; i < w->n; i++)
+			assert_int_equal(kp_world_row(w->world, &w->h, &w->v[i], NULL), 0);
+		assert_int_equal(kp_world_explain(w->world, &w->h, &w->g, NULL), 0);
+	}
+	g = w->g;
+	check_account(g);
+	is_about((double)g->dur / 1e6, 90);
+	is_about(ms_of(g, KP_C_DISK_READ), 50);
+	assert_string_equal(cause(g, KP_C_DISK_READ)->victim.host, "web1");
+	rows_free(w);
+}
+
+/* ---- finding ---- */
+
+/* n requests on connections of their own, each 10 ms longer than the one before; the database is asked in each. */
+static void load(struct rows *w, int n)
+{
+	double t = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct thread th = thread(w, 100 + i, 100 + i, "worker", "/a", t - 1), db = thread(w, 300 + i, 300 + i, "postgres", "/db", t + 3.03);
+		double dur = 10 + 10 * i;
+		char msg[100];
+
+		snprintf(msg, sizeof(msg), "POST /checkout HTTP/1.1\r\nX-Request-ID: req-%d\r\n\r\n", i + 1);
+		rx(w, &th, t, HTTP, CLIENT + i, msg);
+		tx_sql(w, &th, t + 2, DBCLIENT + i, SQL, "SELECT 1");
+		rx_sql(w, &db, t + 3, SQL, DBCLIENT + i, "SELECT 1");
+		answer_sql(w, &db, t + 4, SQL, DBCLIENT + i);
+		tx(w, &th, t + dur, HTTP, CLIENT + i, HTTP_OK);
+		until(w, &th, t + dur + 0.1);
+		until(w, &db, t + 5);
+		t += dur + 20;
+	}
+}
+
+static void slowest(void **state)
+{
+	struct rows *w = rows_new();
+	const struct kp_target *t;
+	uint32_t n;
+
+	load(w, 6);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_SLOWEST, .n = 3 }, &t, &n), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(t[0].request->p, "req-6");
+	assert_string_equal(t[1].request->p, "req-5");
+	assert_string_equal(t[2].request->p, "req-4");
+	assert_int_equal(t[0].end - t[0].start, 60 * MS);
+	rows_free(w);
+
+	/* those that a request is made of are no requests of their own */
+	w = rows_new();
+	load(w, 6);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_SLOWEST, .n = 100 }, &t, &n), 0);
+	assert_int_equal(n, 6);
+	rows_free(w);
+}
+
+static void not_found(void **state)
+{
+	struct rows *w = rows_new();
+	const struct kp_target *t;
+	struct kp_row *r;
+	uint32_t n;
+
+	load(w, 12);
+	r = event(w, KP_K_LOSS_KERNEL, NULL, 20, 50);
+	r->a[0] = 17;
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-13" }, &t, &n), -ENOENT);
+	assert_non_null(strstr(w->err.msg, "request req-13 is not in the recording; it covers 2025-11-25T02:45:00+00:00 to 2025-11-25T02:45:01+00:00"));
+	assert_non_null(strstr(w->err.msg, "17 rows of it were lost"));
+	assert_non_null(strstr(w->err.msg, "near it: req-1"));
+	assert_null(strchr(w->err.msg, '\n'));
+	rows_free(w);
+
+	w = rows_new();
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_TRACE, .id = "\033[2Jx" }, &t, &n), -ENOENT);
+	assert_non_null(strstr(w->err.msg, "empty"));
+	assert_null(strchr(w->err.msg, '\033'));
+	rows_free(w);
+}
+
+/* The same request was tried twice: the attempt that failed is the one to explain. */
+static void tried_again(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread a = thread(w, 101, 101, "worker", "/a", -1), b = thread(w, 102, 102, "worker", "/a", 40);
+	const struct kp_target *t;
+	uint32_t n;
+
+	rx(w, &a, 0, HTTP, CLIENT, HTTP_REQ("req-1"));
+	tx(w, &a, 30, HTTP, CLIENT, HTTP_504);
+	rx(w, &b, 50, HTTP, CLIENT + 1, HTTP_REQ("req-1"));
+	tx(w, &b, 150, HTTP, CLIENT + 1, HTTP_OK);
+	until(w, &a, 200);
+	until(w, &b, 200);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-1" }, &t, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(t->task->tgid, 101);
+	rows_free(w);
+}
+
+/* Requests that only kp-enrich knows, by spans: from the first to the last row of the first service. */
+static void by_context(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = thread(w, 10, 10, "tls", "/a", -5), db = thread(w, 20, 20, "store", "/a", -5);
+	const struct kp_graph *g;
+
+	sys(w, KP_K_SYS_read, &th, 10, 10.1, 10);
+	sys(w, KP_K_SYS_write, &th, 99.9, 100, 10);
+	sys(w, KP_K_SYS_read, &db, 20, 20.1, 10);
+	sys(w, KP_K_SYS_write, &db, 120, 120.1, 10);
+	for (unsigned i = 0; i < w->n; i++) {
+		w->v[i].ctx[KP_CTX_TRACE] = str(w, "0af7651916cd43dd8448eb211c80319c");
+		w->v[i].ctx[KP_CTX_SERVICE] = str(w, "front");
+		w->v[i].ctx[KP_CTX_TXN] = w->v[i].task == db.t ? str(w, "20/7") : NULL;
+	}
+	until(w, &th, 200);
+	until(w, &db, 200);
+	g = explain_by(w, &(struct kp_select_opts){ .by = KP_SEL_TRACE, .id = "0af7651916cd43dd8448eb211c80319c" });
+	assert_int_equal(g->target.tgid, 10);
+	is_about((double)g->dur / 1e6, 90);
+	kp_graph_free(w->g);
+	kp_world_free(w->world);
+	kp_scan_free(w->scan);
+	g = explain_by(w, &(struct kp_select_opts){ .by = KP_SEL_TXN, .id = "20/7" });
+	assert_int_equal(g->target.tgid, 20);
+	is_about((double)g->dur / 1e6, 100.1);
+	rows_free(w);
+}
+
+static void task_and_interval(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread a = thread(w, 10, 10, "main", "/a", 0), b = thread(w, 10, 11, "busy", "/a", 0);
+	struct kp_select_opts o = { .by = KP_SEL_TASK, .tid = 10, .process = true };
+	const struct kp_target *t;
+	const struct kp_graph *g;
+	uint32_t n;
+
+	sleeps(w, &a, 1, 900, S, "futex_do_wait+0x1", NULL, SOFTIRQ);
+	until(w, &a, 1000);
+	for (double x = 10; x < 990; x += 50)
+		sleeps(w, &b, x, x + 10, S, "do_nanosleep+0x1", NULL, HARDIRQ);
+	until(w, &b, 1000);
+	g = explain_by(w, &o);
+	assert_int_equal(g->target.tid, 11);
+	is_about(ms_of(g, KP_C_TIMER), 200);
+	assert_string_equal(g->outcome, "ok");
+	kp_graph_free(w->g);
+	w->g = NULL;
+	kp_world_free(w->world);
+	w->world = NULL;
+	kp_scan_free(w->scan);
+
+	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 10, .since = "@1764038700.2", .until = "@1764038700.7" };
+	g = explain_by(w, &o);
+	assert_int_equal(g->target.tid, 10);
+	is_about((double)g->dur / 1e6, 500);
+	is_about(at(g, g->start), 0);
+	assert_int_equal(g->start, ns(200));
+	kp_scan_free(w->scan);
+
+	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 99 };
+	assert_int_equal(scan(w, &o, &t, &n), -ENOENT);
+	assert_non_null(strstr(w->err.msg, "thread 99 did nothing"));
+	rows_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(into_the_database), cmocka_unit_test(gave_up), cmocka_unit_test(tick_is_no_giving_up),
+		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(client_gave_up), cmocka_unit_test(hung),
+		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts),
+		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context),
+		cmocka_unit_test(task_and_interval),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -155,6 +155,8 @@ int kc_cause_disk(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 	kc_leaf(v, kind, true);
 	if (!throttled(k, t, v))
 		kc_disk_others(k, t, v);
+	if (v->kind == KP_C_DISK_SYNC && file)
+		v->obj = file;
 	if (file && file->type == KP_OBJ_FILE && file->name)
 		v->what = kc_what(k, "%s %.*s", verb(kind), (int)file->name->len, file->name->p);
 	else if (v->obj && v->obj->name)

@@ -66,11 +66,17 @@ void kc_accuse(struct kc_verdict *v, uint32_t th, uint64_t weight, const char *w
 
 void kc_judge(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
+	size_t i = 0, n = sizeof(rules) / sizeof(*rules);
+
 	*v = (struct kc_verdict){ .kind = KP_C_UNKNOWN };
-	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
-		if ((rules[i].classes & KC_IS(t->class)) && rules[i].judge(k, t, v))
-			return;
-	kc_leaf(v, KP_C_UNKNOWN, false);
+	while (i < n && !((rules[i].classes & KC_IS(t->class)) && rules[i].judge(k, t, v)))
+		i++;
+	if (i == n)
+		kc_leaf(v, KP_C_UNKNOWN, false);
+	if (v->follow || v->ev || v->kind == KP_C_UNKNOWN)
+		return;
+	v->ev = t->wake ? t->wake : t->sys;
+	v->says = t->by_stack ? "its kernel stack shows the wait" : "the call that it slept in shows the wait";
 }
 
 void kc_blame_add(struct kc_walk *k, uint16_t kind, uint32_t th, double ns, const char *why)
@@ -128,5 +134,6 @@ void kc_finish(struct kc_walk *k)
 	kc_blame_refault(k);
 	kc_blame_reclaim(k);
 	for (int i = 0; i < KP_C_MAX; i++)
-		qsort(k->agg[i].blame, k->agg[i].nblame, sizeof(struct kc_blame), more_blame);
+		if (k->agg[i].nblame)
+			qsort(k->agg[i].blame, k->agg[i].nblame, sizeof(struct kc_blame), more_blame);
 }

@@ -376,7 +376,8 @@ static inline int scan(struct rows *w, const struct kp_select_opts *o, const str
 {
 	int rc = 0;
 
-	qsort(w->v, w->n, sizeof(*w->v), by_end);
+	if (w->n)
+		qsort(w->v, w->n, sizeof(*w->v), by_end);
 	assert_int_equal(kp_scan_new(&w->scan, w->pool, o), 0);
 	for (unsigned i = 0; i < w->n && !rc; i++)
 		rc = kp_scan_row(w->scan, &w->h, &w->v[i], &w->err);

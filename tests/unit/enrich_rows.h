@@ -106,6 +106,7 @@ static inline void send_n(struct world *w, const struct kp_task *t, double ms, i
 			    .obj = sock(w, lport, rport), .data = s, .data_len = n };
 
 	r.a[0] = w->seq[lport] += n;
+	r.data_len = s ? n : 0;
 	put(w, &r);
 }
 

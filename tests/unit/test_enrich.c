@@ -342,13 +342,147 @@ static void order(void **state)
 	world_free(w);
 }
 
+/* Thousands of requests a second in one thread: none is forgotten before its rows have left. */
+static void busy_thread(void **state)
+{
+	struct world *w = world_new();
+	const struct kp_task *a = task(w, 10, 10, "redis");
+	unsigned in[600], wait[600];
+	char text[128], want[16];
+
+	for (int i = 0; i < 600; i++) {
+		double t = 10 + i * 0.3;
+
+		snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nX-Request-ID: q%d\r\n\r\n", i);
+		recv_n(w, a, t, WEB, C1 + i % 7, text, strlen(text));
+		in[i] = row(w, READ, a, t + 0.01, t + 0.02);
+		tx(w, a, t + 0.1, WEB, C1 + i % 7, OK);
+		wait[i] = row(w, KP_K_SYS_epoll_wait, a, t + 0.11, t + 0.29);
+	}
+	done(w);
+	for (int i = 0; i < 600; i++) {
+		snprintf(want, sizeof(want), "q%d", i);
+		assert_string_equal(req(w, in[i]), want);
+		assert_string_equal(req(w, wait[i]), "");
+	}
+	world_free(w);
+}
+
+/* A body in many sends: who asked is known from the first of them, however late the other end reads. */
+static void long_body(void **state)
+{
+	struct world *w = world_new();
+	const struct kp_task *api = task(w, 10, 10, "api"), *up = task(w, 20, 20, "up");
+	unsigned in;
+	uint32_t all;
+
+	rx(w, api, 9, WEB, C1, POST("r1"));
+	tx(w, api, 10, D1, 9000, "POST /store HTTP/1.1\r\n\r\n");
+	for (int i = 0; i < 100; i++)
+		send_n(w, api, 10.1 + i * 0.1, D1, 9000, NULL, 1000);
+	all = w->seq[D1];
+	w->seq[D1] = all - 100 * 1000;
+	rx(w, up, 30, 9000, D1, "POST /store HTTP/1.1\r\n\r\n");
+	w->seq[D1] = all;
+	recv_n(w, up, 31, 9000, D1, NULL, 100 * 1000);
+	in = row(w, READ, up, 32, 33);
+	done(w);
+	assert_string_equal(req(w, in), "r1");
+	assert_string_equal(op(w, in), "POST /store");
+	world_free(w);
+}
+
+/* A pool prepares hundreds of statements on a connection. */
+static void many_statements(void **state)
+{
+	struct world *w = world_new();
+	const struct kp_task *db = task(w, 20, 20, "postgres");
+	char m[128], want[32];
+	unsigned in;
+
+	for (int i = 0; i < 300; i++) {
+		int n = 5 + snprintf(m + 5, sizeof(m) - 5, "s%03d%cSELECT 1 FROM t%03d%c%c", i, 0, i, 0, 0) + 1;
+
+		memcpy(m, (char[]){ 'P', 0, 0, 0, n - 1 }, 5);
+		recv_n(w, db, 10 + i, DB, D1, m, n);
+		send_n(w, db, 10.5 + i, DB, D1, "1\0\0\0\4Z\0\0\0\5I", 11);
+	}
+	for (int i = 0; i < 300; i += 37) {
+		double t = 1000 + i;
+
+		memcpy(m, "B\0\0\0\x10\0", 6);
+		snprintf(m + 6, sizeof(m) - 6, "s%03d", i);
+		memset(m + 11, 0, 6);
+		recv_n(w, db, t, DB, D1, m, 17);
+		in = row(w, READ, db, t + 0.1, t + 0.2);
+		send_n(w, db, t + 0.5, DB, D1, "2\0\0\0\4Z\0\0\0\5I", 11);
+		assert_int_equal(kp_enrich_flush(w->e, NULL), 0);
+		snprintf(want, sizeof(want), "SELECT t%03d", i);
+		assert_string_equal(op(w, in), want);
+	}
+	world_free(w);
+}
+
+struct told { unsigned n; struct kp_request r[8]; char id[8][16], op[8][32], service[8][16]; };
+
+static int tell(void *arg, const struct kp_request *r, struct kp_err *err)
+{
+	struct told *t = arg;
+
+	assert_true(t->n < 8);
+	t->r[t->n] = *r;
+	snprintf(t->id[t->n], 16, "%s", r->request ? r->request->p : "");
+	snprintf(t->op[t->n], 32, "%s", r->op ? r->op->p : "");
+	snprintf(t->service[t->n++], 16, "%s", r->service ? r->service->p : "");
+	return 0;
+}
+
+/* Each request is told once, with how it ended. */
+static void told(void **state)
+{
+	struct world *w = world_new();
+	const struct kp_task *a = task(w, 10, 11, "api"), *db = task(w, 20, 20, "postgres");
+	struct told t = { 0 };
+	char q[64];
+	size_t n = query(q, "SELECT * FROM items");
+
+	kp_enrich_requests(w->e, tell, &t);
+	rx(w, a, 10, WEB, C1, POST("r1"));
+	send_n(w, a, 11, D1, DB, q, n);
+	recv_n(w, db, 12, DB, D1, q, n);
+	send_n(w, db, 14, DB, D1, "E\0\0\0\x0cSERROR\0\0Z\0\0\0\5I", 19);
+	recv_n(w, a, 15, D1, DB, NULL, 19);
+	tx(w, a, 20, WEB, C1, "HTTP/1.1 503 Service Unavailable\r\n\r\n");
+	row(w, KP_K_SYS_read, a, 21, 22);
+	rx(w, a, 3000, WEB, C1, POST("r2"));
+	row(w, READ, a, 5000, 5001);
+	assert_int_equal(t.n, 2);	/* r1 was told while the stream went on */
+	assert_int_equal(kp_enrich_end(w->e, NULL), 0);
+	assert_int_equal(t.n, 3);
+	assert_string_equal(t.id[0], "r1");
+	assert_string_equal(t.op[0], "POST /checkout");
+	assert_string_equal(t.service[0], "api");
+	assert_int_equal(t.r[0].status, 503);
+	assert_int_equal(t.r[0].start, 10 * MS);
+	assert_int_equal(t.r[0].dur, 10 * MS);
+	assert_true(t.r[0].failed && !t.r[0].open && !t.r[0].inner);
+	assert_string_equal(t.op[1], "SELECT items");
+	assert_string_equal(t.id[1], "r1");
+	assert_true(t.r[1].failed && t.r[1].inner);
+	assert_int_equal(t.r[1].dur, 2 * MS);
+	assert_string_equal(t.id[2], "r2");
+	assert_true(t.r[2].open);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_thread), cmocka_unit_test(two_threads), cmocka_unit_test(pipelined),
 		cmocka_unit_test(chain), cmocka_unit_test(late_answer), cmocka_unit_test(ids),
 		cmocka_unit_test(handed_over), cmocka_unit_test(hangs_up), cmocka_unit_test(event_loop),
-		cmocka_unit_test(order), cmocka_unit_test(through_pipe),
+		cmocka_unit_test(order), cmocka_unit_test(through_pipe), cmocka_unit_test(busy_thread),
+		cmocka_unit_test(long_body), cmocka_unit_test(many_statements), cmocka_unit_test(told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

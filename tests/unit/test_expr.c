@@ -165,7 +165,7 @@ static void mistakes(void **state)
 		{ "dur == \"x\"", "column 8: 'dur' is a number, not text" },
 		{ "dur ~ \"x\"", "column 7: '~' matches text, and 'dur' is a number" },
 		{ "comm ~ \"a(b\"", "column 12: missing closing parenthesis" },
-		{ "comm ~ \"\\C\"", "column 10: " },
+		{ "comm ~ \"\\C\"", "column 11: " },
 		{ "(open", "column 6: '&&', '||' or ')' expected, but the expression ends here" },
 		{ "open)", "column 5: '&&', '||' or the end expected, not ')'" },
 		{ "open slow", "column 6: '&&', '||' or the end expected, not 'slow'" },

@@ -22,7 +22,7 @@
 /* A syscall's row begins a little before the message inside it. */
 #define EN_SYSCALL_SLACK EN_MS
 
-enum { EN_SENDS = 16, EN_GOTS = 8, EN_QUEUE = 32, EN_SEGS = 64, EN_STMTS = 32, EN_DEPTH = 16 };
+enum { EN_SENDS = 16, EN_GOTS = 8, EN_QUEUE = 32, EN_STMTS = 512, EN_DEPTH = 16 };
 
 enum en_type { EN_SERVER /* received a request, until it answered */, EN_CALL /* sent one, until the answer came */ };
 
@@ -47,7 +47,12 @@ struct en_work {
 };
 
 /* From `at` on the thread worked for w; w NULL: for nobody. */
-struct en_seg { uint64_t at; struct en_work *w; bool handed; };
+struct en_seg {
+	uint64_t at;
+	struct en_work *w;
+	bool handed;
+	bool more;		/* other work from before may still be open here */
+};
 
 struct en_thread {
 	uint32_t machine, tid, tgid, ns_tgid;
@@ -75,6 +80,7 @@ struct en_queue { struct en_work *w[EN_QUEUE]; uint32_t n; };
 /* What travels between the ends of a connection, which two machines may have recorded. */
 struct en_wire {
 	uint32_t refs;
+	int8_t spoke;		/* which end sent last */
 	struct en_sent sent[2][EN_SENDS]; uint32_t nsent[2];	/* by the sender's end */
 	struct en_got got[2][EN_GOTS]; uint32_t ngot[2];		/* likewise */
 };
@@ -90,7 +96,7 @@ struct en_conn {
 	struct en_wire *wire;
 	struct en_queue srv, call;	/* asked and not answered, oldest first */
 	struct en_work *last_srv, *last_call;	/* answered last: more of the answer may follow */
-	struct { const struct kp_str *name, *op; } stmt[EN_STMTS]; uint32_t nstmt;
+	struct en_stmt { const struct kp_str *name, *op; } *stmt; uint32_t nstmt, cap_stmt;
 	const struct kp_str *txn;
 	char tx;		/* state of the transaction at the last answer, 0 not seen */
 };
@@ -162,7 +168,8 @@ struct en_work *en_work_new(struct kp_enrich *e, uint8_t type, uint32_t th, uint
 struct en_work *en_work_ref(struct en_work *w);
 void en_work_put(struct en_work *w);			/* NULL is fine */
 static inline bool en_alive(const struct en_work *w, uint64_t t) { return w->begin <= t && t < w->end; }
-int en_turn(struct en_thread *th, uint64_t at, struct en_work *w, bool handed); /* 0 or -ENOMEM */
+int en_turn(struct kp_enrich *e, struct en_thread *th, uint64_t at, struct en_work *w, bool handed); /* 0 or -ENOMEM */
+void en_reopened(struct en_thread *th, uint64_t t);	/* work that had ended at t has not */
 /* What the thread worked for at t: server's work first, else a call. waiting: several at once are nobody's. */
 struct en_work *en_work_at(const struct en_thread *th, uint64_t t, bool waiting);
 struct en_work *en_work_of(const struct en_thread *th, uint64_t t, uint8_t type, bool waiting);

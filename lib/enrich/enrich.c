@@ -7,7 +7,7 @@
 #include "en.h"
 
 #define HOLD (250 * EN_MS)
-#define MAX_HELD (1u << 20)	/* rows; then the window is as long as that allows */
+#define MAX_HELD (1u << 18)	/* rows, 75 MB; when more come the window is as long as that allows */
 
 int kp_enrich_new(struct kp_enrich **out, uint64_t hold, kp_enrich_fn emit, void *arg, struct kp_err *err)
 {

@@ -46,11 +46,11 @@ static bool interim(const struct kp_msg *m)
 	return m->type == KP_MSG_RESPONSE && m->status >= 100 && m->status < 200;
 }
 
-static int turn_to(struct en_thread *th, uint64_t t, struct en_work *w)
+static int turn_to(struct kp_enrich *e, struct en_thread *th, uint64_t t, struct en_work *w)
 {
 	const struct en_seg *last = th->nseg ? &th->seg[th->nseg - 1] : NULL;
 
-	return last && last->w == w && last->at <= t ? 0 : en_turn(th, t, w, false);
+	return last && last->w == w && last->at <= t ? 0 : en_turn(e, th, t, w, false);
 }
 
 static void done(struct en_work *w)
@@ -78,7 +78,7 @@ static int ask(struct at *a)
 	if (a->known && a->m.type == KP_MSG_NONE)
 		return 0;
 	if (q->n && a->m.type != KP_MSG_REQUEST)	/* more of the same */
-		return turn_to(thread(a), a->start, q->w[q->n - 1]);
+		return turn_to(a->e, thread(a), a->start, q->w[q->n - 1]);
 	w = en_work_new(a->e, EN_CALL, a->h->th - 1, a->start);
 	if (!w)
 		return -ENOMEM;
@@ -89,7 +89,7 @@ static int ask(struct at *a)
 	en_work_put(a->c->last_call);
 	a->c->last_call = NULL;
 	en_queue_push(q, w);
-	rc = en_turn(thread(a), a->start, w, false);
+	rc = en_turn(a->e, thread(a), a->start, w, false);
 	en_work_put(w);
 	return rc;
 }
@@ -116,7 +116,7 @@ static int answer_came(struct at *a)
 	own(a, w);
 	/* back to the request for which it was asked */
 	up = en_work_of(th, w->begin, EN_SERVER, false);
-	return up && en_alive(up, a->t) ? turn_to(th, a->t, up) : 0;
+	return up && en_alive(up, a->t) ? turn_to(a->e, th, a->t, up) : 0;
 }
 
 /* ---- the end that serves ---- */
@@ -141,7 +141,7 @@ static int asked(struct at *a, struct en_work **begun)
 		last = q->w[q->n - 1];
 	if (last && a->m.type != KP_MSG_REQUEST) {
 		own(a, last);
-		return turn_to(thread(a), a->t, last);
+		return turn_to(a->e, thread(a), a->t, last);
 	}
 	w = en_work_new(a->e, EN_SERVER, a->h->th - 1, a->t);
 	if (!w)
@@ -154,7 +154,7 @@ static int asked(struct at *a, struct en_work **begun)
 	en_queue_push(q, w);
 	own(a, w);
 	if (!last)	/* pipelined ones are turned to when their turn comes */
-		rc = en_turn(thread(a), a->t, w, false);
+		rc = en_turn(a->e, thread(a), a->t, w, false);
 	if (!rc && a->m.type == KP_MSG_REQUEST)
 		rc = en_request_begun(a->e, w);
 	*begun = w;
@@ -189,8 +189,10 @@ static int answer(struct at *a)
 		w->failed |= a->m.failed;
 	}
 	w->th = a->h->th - 1;
-	if (w->end != EN_NEVER)	/* it was thought to have ended: this is more of the answer */
+	if (w->end != EN_NEVER) {	/* it was thought to have ended: this is more of the answer */
+		en_reopened(th, w->end);
 		w->end = a->t;
+	}
 	if (!w->ids.request && !w->resolved)
 		w->ids.request = a->ids.request;
 	en_txn_answered(a->e, c, a->m.tx, a->h->row.task->tgid);
@@ -203,10 +205,10 @@ static int answer(struct at *a)
 			en_work_put(c->last_srv);
 			c->last_srv = en_queue_pop(&c->srv);
 			if (c->srv.n)
-				rc = turn_to(th, a->t, c->srv.w[0]);
+				rc = turn_to(a->e, th, a->t, c->srv.w[0]);
 		}
 	} else if (c->srv.n > 1 && c->srv.w[0] == w) {
-		rc = turn_to(th, a->t, c->srv.w[1]);
+		rc = turn_to(a->e, th, a->t, c->srv.w[1]);
 	}
 	return rc;
 }
@@ -264,16 +266,33 @@ static bool has_position(const struct kp_row *r)
 	return r->kind == KP_K_TCP_SEND || r->kind == KP_K_TCP_RECV;
 }
 
+/* The body of a long message goes out in many sends. */
+static bool continues(const struct at *a, const struct en_sent *s)
+{
+	const struct kp_row *r = &a->h->row;
+
+	return a->m.type == KP_MSG_NONE && a->c->wire->spoke == a->side && s->position && has_position(r) && s->th == a->h->th - 1 &&
+	       s->to == (uint32_t)(r->a[0] - r->ret);
+}
+
+/* Remembers what was sent for the other end, which may have received it already. */
 static int sent(struct at *a)
 {
 	const struct kp_row *r = &a->h->row;
 	struct en_wire *c = a->c->wire;
-	struct en_sent *s = &c->sent[a->side][c->nsent[a->side]++ % EN_SENDS];
+	struct en_sent *s = c->nsent[a->side] ? &c->sent[a->side][(c->nsent[a->side] - 1) % EN_SENDS] : NULL;
 	int client = client_of(a->c);
+	bool longer = s && continues(a, s);
 
-	*s = (struct en_sent){ .to = (uint32_t)r->a[0], .from = (uint32_t)(r->a[0] - r->ret), .start = a->start,
-			       .end = a->t, .th = a->h->th - 1, .ids = a->ids, .msg = a->m.type,
-			       .position = has_position(r) };
+	if (longer) {
+		s->to = (uint32_t)r->a[0];
+	} else {
+		s = &c->sent[a->side][c->nsent[a->side]++ % EN_SENDS];
+		*s = (struct en_sent){ .to = (uint32_t)r->a[0], .from = (uint32_t)(r->a[0] - r->ret), .start = a->start,
+				       .end = a->t, .th = a->h->th - 1, .ids = a->ids, .msg = a->m.type,
+				       .position = has_position(r) };
+	}
+	c->spoke = a->side;
 	a->e->st.sends_unmatched += a->m.type == KP_MSG_REQUEST;	/* until it is matched, see kp_enrich_stats */
 	for (int i = 0; i < EN_GOTS; i++) {
 		struct en_got *g = &c->got[a->side][i];

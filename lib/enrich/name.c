@@ -2,6 +2,7 @@
 /* Names: what a message calls itself, and transactions. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "en.h"
@@ -30,18 +31,23 @@ static const struct kp_str *stmt_op(struct kp_enrich *e, struct en_conn *c, cons
 {
 	const struct kp_str *name = kp_pool_str(e->pool, m->stmt.p, m->stmt.len);
 
-	for (uint32_t i = 0; i < c->nstmt && i < EN_STMTS; i++)
+	for (uint32_t i = 0; i < c->nstmt && i < c->cap_stmt; i++)
 		if (c->stmt[i].name == name) {
 			if (op)
 				c->stmt[i].op = op;
 			return c->stmt[i].op;
 		}
-	if (op) {
-		uint32_t i = c->nstmt++ % EN_STMTS;
+	if (op && c->nstmt == c->cap_stmt && c->cap_stmt < EN_STMTS) {
+		uint32_t cap = c->cap_stmt ? c->cap_stmt * 4 : 8;
+		struct en_stmt *n = realloc(c->stmt, cap * sizeof(*n));
 
-		c->stmt[i].name = name;
-		c->stmt[i].op = op;
+		if (!n)
+			return op;
+		c->stmt = n;
+		c->cap_stmt = cap;
 	}
+	if (op)
+		c->stmt[c->nstmt++ % c->cap_stmt] = (struct en_stmt){ name, op };
 	return op;
 }
 

@@ -298,6 +298,7 @@ void en_conn_free(struct en_conn *c)
 	}
 	en_work_put(c->last_srv);
 	en_work_put(c->last_call);
+	free(c->stmt);
 	free(c);
 }
 

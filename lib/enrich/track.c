@@ -40,10 +40,10 @@ static int woken(struct kp_enrich *e, struct en_held *h)
 	if (w && !en_busy(to, h->t)) {
 		if (en_work_of(to, h->t, EN_SERVER, false) == w)
 			return 0;
-		return en_turn(to, h->t, w, true);
+		return en_turn(e, to, h->t, w, true);
 	}
 	if (!w && to->nseg && to->seg[to->nseg - 1].handed)
-		return en_turn(to, h->t, NULL, false);
+		return en_turn(e, to, h->t, NULL, false);
 	return 0;
 }
 
@@ -56,7 +56,7 @@ static int forked(struct kp_enrich *e, struct en_held *h)
 	if (!w || !h->row.peer)
 		return 0;
 	rc = en_task_of(e, h->row.source, h->row.peer, &child);
-	return rc ? rc : en_turn(&e->th[e->task[child - 1].thread], h->t, w, true);
+	return rc ? rc : en_turn(e, &e->th[e->task[child - 1].thread], h->t, w, true);
 }
 
 static void exited(struct kp_enrich *e, struct en_held *h)

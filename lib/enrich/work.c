@@ -6,6 +6,9 @@
 
 #include "en.h"
 
+enum { EN_SEGS_MIN = 64, EN_SEGS = 1 << 16 };	/* kept of a thread: at least, at most */
+#define REACH 8	/* windows: how far back rows and messages that are still to come may have begun, when there is much to keep */
+
 struct en_work *en_work_new(struct kp_enrich *e, uint8_t type, uint32_t th, uint64_t begin)
 {
 	struct en_work *w = calloc(1, sizeof(*w));
@@ -32,15 +35,17 @@ void en_work_put(struct en_work *w)
 		free(w);
 }
 
-/* Forgets the oldest: first what has ended, and in need whatever it is. */
-static void prune(struct en_thread *th)
+/* Forgets what no row can belong to any more: all before the horizon that ended there, but what the thread was at. */
+static void prune(struct en_thread *th, uint64_t horizon)
 {
-	uint32_t keep = 0, drop = th->nseg / 4;
+	uint32_t last = 0, keep = 0;
 
+	while (last + EN_SEGS_MIN < th->nseg && th->seg[last + 1].at <= horizon)
+		last++;
 	for (uint32_t i = 0; i < th->nseg; i++) {
 		struct en_seg *s = &th->seg[i];
 
-		if (i < th->nseg / 2 && (!s->w || s->w->end != EN_NEVER || i < drop))
+		if (i < last && (s->w ? s->w->end <= horizon : !keep))
 			en_work_put(s->w);
 		else
 			th->seg[keep++] = *s;
@@ -48,37 +53,100 @@ static void prune(struct en_thread *th)
 	th->nseg = keep;
 }
 
-int en_turn(struct en_thread *th, uint64_t at, struct en_work *w, bool handed)
+/* In dire need: thousands of open requests in one thread. The oldest go. */
+static void shorten(struct en_thread *th)
+{
+	uint32_t n = th->nseg / 4;
+
+	for (uint32_t i = 0; i < n; i++)
+		en_work_put(th->seg[i].w);
+	memmove(th->seg, th->seg + n, (th->nseg - n) * sizeof(*th->seg));
+	th->nseg -= n;
+}
+
+static int room(struct kp_enrich *e, struct en_thread *th)
+{
+	struct en_seg *s;
+	uint32_t cap;
+
+	if (th->nseg >= EN_SEGS_MIN)
+		prune(th, e->now > REACH * e->hold ? e->now - REACH * e->hold : 0);
+	if (th->nseg >= EN_SEGS)
+		shorten(th);
+	if (th->cap && th->nseg * 4 <= th->cap * 3)	/* some of it free: the next time is far away */
+		return 0;
+	cap = th->cap ? th->cap * 2 : 4;
+	s = realloc(th->seg, cap * sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	th->seg = s;
+	th->cap = cap;
+	return 0;
+}
+
+/* Is other work from before the place i still open at that time? */
+static bool more_open(const struct en_thread *th, uint32_t i, const struct en_work *w, uint64_t at)
+{
+	while (i--) {
+		const struct en_seg *s = &th->seg[i];
+
+		if (s->w && s->w != w && en_alive(s->w, at))
+			return true;
+		if (!s->more)
+			break;
+	}
+	return false;
+}
+
+int en_turn(struct kp_enrich *e, struct en_thread *th, uint64_t at, struct en_work *w, bool handed)
 {
 	uint32_t i;
 
-	if (th->nseg == EN_SEGS)
-		prune(th);
-	if (th->nseg == th->cap) {
-		uint32_t cap = th->cap ? th->cap * 2 : 4;
-		struct en_seg *s = realloc(th->seg, cap * sizeof(*s));
-
-		if (!s)
-			return -ENOMEM;
-		th->seg = s;
-		th->cap = cap;
-	}
-	for (i = th->nseg; i && th->seg[i - 1].at > at; i--)
+	if (th->nseg == th->cap && room(e, th))
+		return -ENOMEM;
+	for (i = th->nseg; i && th->seg[i - 1].at > at; i--) {
 		th->seg[i] = th->seg[i - 1];
-	th->seg[i] = (struct en_seg){ at, w ? en_work_ref(w) : NULL, handed };
+		th->seg[i].more = true;
+	}
+	th->seg[i] = (struct en_seg){ at, w ? en_work_ref(w) : NULL, handed, more_open(th, i, w, at) };
 	th->nseg++;
 	return 0;
+}
+
+void en_reopened(struct en_thread *th, uint64_t t)
+{
+	for (uint32_t i = th->nseg; i && th->seg[i - 1].at > t; i--)
+		th->seg[i - 1].more = true;
+}
+
+/* The number of segments that begin by t. */
+static uint32_t begun(const struct en_thread *th, uint64_t t)
+{
+	uint32_t lo = 0, hi = th->nseg;
+
+	if (hi && th->seg[hi - 1].at <= t)
+		return hi;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (th->seg[mid].at <= t)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 struct en_work *en_work_of(const struct en_thread *th, uint64_t t, uint8_t type, bool waiting)
 {
 	struct en_work *found = NULL;
-	bool current = false, first = true;
+	bool current = false, first = true, more = true;
 
-	for (uint32_t i = th->nseg; i--;) {
+	for (uint32_t i = begun(th, t); i-- && more;) {
 		const struct en_seg *s = &th->seg[i];
 
-		if (s->at > t || (s->w && s->w->type != type))
+		more = s->more;
+		if (s->w && s->w->type != type)
 			continue;
 		if (!s->w) {	/* it was handed nothing since */
 			if (first)

@@ -58,11 +58,34 @@ static __noinline int remember_waiter(const struct folio *folio, struct task_str
 	return 0;
 }
 
-static __always_inline struct waiter *waiter_of(const struct bio *bio)
+/*
+ * Whose a bio is that a kernel thread submits, as the cgroup's I/O limit has let it go: who waits for its page,
+ * or does direct I/O with it. Nothing tells when it was put off: not later than its owner went to sleep.
+ */
+static __noinline int waiter_of(const struct bio *bio, struct waiter *w)
 {
-	__u64 key = bio ? (__u64)BPF_CORE_READ(bio, bi_io_vec, bv_page) : 0;
+	__u64 key = (__u64)BPF_CORE_READ(bio, bi_io_vec, bv_page);
+	struct waiter *known = key ? bpf_map_lookup_elem(&waiters, &key) : NULL;
+	const struct iomap_dio *dio;
+	struct task_struct *p;
+	__u64 *at;
 
-	return key ? bpf_map_lookup_elem(&waiters, &key) : NULL;
+	if (known) {
+		*w = *known;
+		return true;
+	}
+	if (!bpf_core_field_exists(((struct iomap_dio *)0)->submit.waiter) || !CAN_CAST() || !&iomap_dio_bio_end_io ||
+	    BPF_CORE_READ(bio, bi_end_io) != (void *)&iomap_dio_bio_end_io)
+		return false;
+	dio = BPF_CORE_READ(bio, bi_private);
+	p = BPF_CORE_READ(dio, submit.waiter);
+	if (!p)
+		return false;
+	peer_read(&w->who, p);
+	at = bpf_map_lookup_elem(&sleepers, &w->who.tid);
+	w->at = at && BPF_CORE_READ(p, __state) ? *at : 0;
+	w->want = !cfg.filter_comm && !cfg.filter_cgroup && (!cfg.filter_pid || bpf_map_lookup_elem(&pids, &w->who.tgid));
+	return true;
 }
 
 static __always_inline __u32 blk_kind(__u32 op, __u32 bytes)
@@ -75,14 +98,15 @@ static __always_inline __u32 blk_kind(__u32 op, __u32 bytes)
 	return KP_K_BLK_DISCARD;
 }
 
-static __noinline int rq_begin(struct request *rq, bool account)
+static __noinline int rq_begin(struct request *rq)
 {
 	struct task_struct *p = me();
 	__u64 key = (__u64)rq;
 	struct rq_state r = { .at = bpf_ktime_get_ns() };
 	struct proc_count *c;
 	struct task_state *t;
-	struct waiter *w = NULL;
+	struct waiter w;
+	bool put_off = false;
 	__s64 all, own;
 
 	r.sector = rq->__sector;
@@ -91,10 +115,11 @@ static __noinline int rq_begin(struct request *rq, bool account)
 	r.dev = dev_of_disk(rq->q->disk);
 	r.kthread = !!(p->flags & PF_KTHREAD);
 	peer(&r.owner, p);
-	if (r.kthread && live.bio_owner && (w = waiter_of(rq->bio))) {
-		r.owner = w->who;
+	put_off = r.kthread && live.bio_owner && rq->bio && waiter_of(rq->bio, &w);
+	if (put_off) {
+		r.owner = w.who;
 		r.kthread = 0;
-		r.want = w->want;
+		r.want = w.want;
 	} else {
 		t = state_of(p);
 		r.want = t && wanted(p, t);
@@ -108,7 +133,7 @@ static __noinline int rq_begin(struct request *rq, bool account)
 		if (live.on && r.want)
 			count_one(&drops, r.kind);
 	}
-	if (cfg.count_io && !w && (c = count_of(p))) {
+	if (cfg.count_io && !put_off && (c = count_of(p))) {
 		if (r.kind == KP_K_BLK_READ)
 			__sync_fetch_and_add(&c->rbytes, r.bytes);
 		else if (r.kind == KP_K_BLK_WRITE)
@@ -127,7 +152,7 @@ static __always_inline void rq_forget(__u64 key, struct rq_state *r)
 SEC("tp_btf/block_io_start")
 int BPF_PROG(block_io_start, struct request *rq)
 {
-	return rq_begin(rq, true);
+	return rq_begin(rq);
 }
 
 /* Where there is no block_io_start, or not for this request. */
@@ -136,7 +161,7 @@ int BPF_PROG(block_rq_insert, struct request *rq)
 {
 	__u64 key = (__u64)rq;
 
-	return bpf_map_lookup_elem(&rqs, &key) ? 0 : rq_begin(rq, true);
+	return bpf_map_lookup_elem(&rqs, &key) ? 0 : rq_begin(rq);
 }
 
 SEC("tp_btf/block_rq_issue")
@@ -146,7 +171,7 @@ int BPF_PROG(block_rq_issue, struct request *rq)
 	struct rq_state *r = bpf_map_lookup_elem(&rqs, &key);
 
 	if (!r) {
-		rq_begin(rq, true);
+		rq_begin(rq);
 		r = bpf_map_lookup_elem(&rqs, &key);
 	}
 	if (!r)
@@ -226,5 +251,65 @@ int BPF_PROG(block_rq_complete, struct request *rq, __u8 status, unsigned int by
 		emit(&e, sizeof e, r->kind);
 	}
 	rq_forget(key, r);
+	return 0;
+}
+
+/* ---- bios that are held back before they become requests ---- */
+
+static __noinline int write_bio(const struct bio *bio, struct ev_peer *who, __u64 now, __u64 since)
+{
+	struct { struct ev_head h; __u64 a[3]; struct ev_file dev; } e;
+
+	head(&e.h, KP_K_BLK_BIO, 3, EX_FILE, 0, now, now - since, me());
+	e.h.tid = who->tid;
+	e.h.tgid = who->tgid;
+	e.h.start = who->start;
+	e.a[0] = BPF_CORE_READ(bio, bi_iter.bi_sector);
+	e.a[1] = BPF_CORE_READ(bio, bi_iter.bi_size);
+	e.a[2] = BPF_CORE_READ(bio, bi_opf) & 0xff;
+	e.dev.dev = dev_of_disk(BPF_CORE_READ(bio, bi_bdev, bd_disk));
+	e.dev.mode = S_IFBLK;
+	e.dev.ino = 0;
+	emit(&e, sizeof e, KP_K_BLK_BIO);
+	return 0;
+}
+
+/* Behind the cgroup's limit: a bio that was put off comes here from a kernel thread. */
+SEC("tp_btf/block_bio_queue")
+int BPF_PROG(block_bio_queue, struct bio *bio)
+{
+	struct task_struct *p = me();
+	struct task_state *t = state_of(p);
+	__u64 now = bpf_ktime_get_ns();
+	struct waiter w;
+
+	if (!t)
+		return 0;
+	t->bio = (__u64)bio;
+	t->bio_at = now;
+	if (!live.on || !live.bio_owner || !(p->flags & PF_KTHREAD) || !waiter_of(bio, &w) || !w.want || !w.at)
+		return 0;
+	if (now - w.at >= cfg.blk_wait_min)
+		write_bio(bio, &w.who, now, w.at);
+	return 0;
+}
+
+/* It has got its request: between the two the queue was full, or writeback throttling or a cost model held it. */
+SEC("tp_btf/block_getrq")
+int BPF_PROG(block_getrq, struct bio *bio)
+{
+	struct task_struct *p = me();
+	struct task_state *t = known_state_of(p);
+	struct ev_peer self;
+	__u64 now;
+
+	if (!t || t->bio != (__u64)bio)
+		return 0;
+	t->bio = 0;
+	now = bpf_ktime_get_ns();
+	if (!live.on || now - t->bio_at < cfg.blk_wait_min || !wanted(p, t))
+		return 0;
+	peer(&self, p);
+	write_bio(bio, &self, now, t->bio_at);
 	return 0;
 }

@@ -32,6 +32,7 @@ struct task_state {
 	__u64 drop_at, drop_yes; /* when it was looked whether it writes to drop_caches, and the answer */
 	struct ev_file sync_file;
 	__u32 dirty_dev, pad;
+	__u64 bio, bio_at;	/* the last one handed to the block layer */
 	struct refault rf;
 };
 

@@ -129,9 +129,10 @@ struct bio {
 	struct block_device *bi_bdev;
 	unsigned int bi_opf;
 	struct bvec_iter bi_iter;
-	unsigned short bi_vcnt;
+	void *bi_end_io, *bi_private;
 	struct bio_vec *bi_io_vec;
 };
+struct iomap_dio { union { struct { struct task_struct *waiter; } submit; }; };
 struct request_queue { struct gendisk *disk; };
 struct request {
 	struct request_queue *q;
@@ -159,6 +160,9 @@ struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; };
 
 #pragma clang attribute pop
 
+/* What a bio of direct I/O calls at its end: by it we know what bi_private is. */
+extern const void iomap_dio_bio_end_io __ksym __weak;
+
 /* Of the program interface, the same everywhere. */
 struct iovec { void *iov_base; unsigned long iov_len; };
 struct user_msghdr { void *msg_name; int msg_namelen; struct iovec *msg_iov; unsigned long msg_iovlen; };
@@ -171,6 +175,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define PF_KSWAPD	0x00020000
 #define PF_MEMALLOC	0x00000800
 #define PF_KTHREAD	0x00200000
+#define TASK_UNINTERRUPTIBLE 2
 #define TASK_DEAD	0x80
 #define TS_COMPAT	2
 #define S_IFMT		0170000

@@ -22,13 +22,28 @@ static __noinline int write_refault(struct task_struct *p, struct task_state *t,
 	return 0;
 }
 
+/* Since when threads are in an uninterruptible sleep, for who has but their number (blk.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u64);
+} sleepers SEC(".maps");
+
 /* prev leaves the CPU: keep its counters, and see whether its fault is over or has put it to sleep. */
 static __always_inline void leave_cpu(struct task_struct *p, struct task_state *t, __u64 ran, __u32 state)
 {
 	t->cpu_ns += ran;
 	if (t->cpu_ns >= 1000000 || state & TASK_DEAD || p->maj_flt != t->maj_seen)
 		flush_cpu(p, t);
-	if (!t->pend || !state)
+	if (!state)
+		return;
+	if (live.bio_owner && state & TASK_UNINTERRUPTIBLE) {
+		__u32 tid = p->pid;
+
+		bpf_map_update_elem(&sleepers, &tid, &t->off_since, BPF_ANY);
+	}
+	if (!t->pend)
 		return;
 	/* The registers are those of the last entry from the program: of the fault as long as it lasts. */
 	if (t->pend & PEND_FAULT && regs_ip((struct pt_regs *)bpf_task_pt_regs(p)) != t->fault_ip)

@@ -198,10 +198,28 @@ static bool blank(const char *p, size_t n)
 	return !n;
 }
 
+/* A line of its own. */
+static int line(struct kp_enrich *e, const char *p, size_t n, uint64_t no)
+{
+	bool ok = true;
+	int rc = blank(p, n) ? 0 : one(e, p, n, no, &ok);
+
+	if (!ok)
+		bad_line(e, no);
+	return rc;
+}
+
+static int finish(struct kp_enrich *e, int rc, struct kp_err *err)
+{
+	if (!rc)
+		rc = en_spans_sort(e);
+	e->st.spans = e->spans.n;
+	return rc ? kp_err(err, -rc, "spans: out of memory") : 0;
+}
+
 int kp_enrich_spans_text(struct kp_enrich *e, const char *t, size_t len, struct kp_err *err)
 {
 	const char *p = t, *end = t + len, *nl;
-	uint64_t no = 0;
 	bool parsed = false;
 	int rc = 0;
 
@@ -209,48 +227,74 @@ int kp_enrich_spans_text(struct kp_enrich *e, const char *t, size_t len, struct 
 	nl = memchr(p, '\n', len);
 	if (nl && !blank(nl, end - nl))
 		rc = one(e, t, len, 1, &parsed);
-	while (!rc && !parsed && p < end) {
-		bool ok = true;
-
+	for (uint64_t no = 1; !rc && !parsed && p < end; no++, p = nl + 1) {
 		nl = memchr(p, '\n', end - p);
 		nl = nl ? nl : end;
-		no++;
-		if (!blank(p, nl - p)) {
-			rc = one(e, p, nl - p, no, &ok);
-			if (!ok)
-				bad_line(e, no);
-		}
-		p = nl + 1;
+		rc = line(e, p, nl - p, no);
 	}
-	if (!rc)
-		rc = en_spans_sort(e);
-	e->st.spans = e->spans.n;
-	return rc ? kp_err(err, -rc, "spans: out of memory") : 0;
+	return finish(e, rc, err);
+}
+
+/* The rest of the file behind what is in b. */
+static int slurp(FILE *f, struct kp_buf *b)
+{
+	size_t n;
+
+	do {
+		if (kp_buf_reserve(b, 1 << 16))
+			return -ENOMEM;
+		n = fread(b->p + b->len, 1, 1 << 16, f);
+		b->len += n;
+	} while (n);
+	return 0;
+}
+
+/* Line by line, so that a large file needs no memory for its text; unless the first line is none. */
+static int read_spans(struct kp_enrich *e, FILE *f, struct kp_err *err)
+{
+	struct kp_buf b = { 0 };
+	char *text = NULL;
+	size_t cap = 0;
+	uint64_t no = 0;
+	ssize_t n;
+	int rc = 0;
+
+	while (!rc && (n = getline(&text, &cap, f)) >= 0) {
+		bool ok = true;
+
+		no++;
+		if (!blank(text, n))
+			rc = one(e, text, n, no, &ok);
+		if (rc || ok)
+			continue;
+		if (no > 1) {
+			bad_line(e, no);
+			continue;
+		}
+		rc = kp_buf_add(&b, text, n);
+		rc = rc ? rc : slurp(f, &b);
+		free(text);
+		rc = rc ? finish(e, rc, err) : kp_enrich_spans_text(e, (const char *)b.p, b.len, err);
+		kp_buf_free(&b);
+		return rc;
+	}
+	free(text);
+	return finish(e, rc, err);
 }
 
 int kp_enrich_spans(struct kp_enrich *e, const char *path, struct kp_err *err)
 {
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	struct kp_buf b = { 0 };
-	size_t n;
-	int rc = 0;
+	int rc;
 
 	if (!f)
 		return kp_err(err, errno, "%s: cannot read the spans: %s", path, strerror(errno));
-	do {
-		rc = kp_buf_reserve(&b, 1 << 16);
-		if (rc)
-			break;
-		n = fread(b.p + b.len, 1, 1 << 16, f);
-		b.len += n;
-	} while (n);
+	errno = 0;
+	rc = read_spans(e, f, err);
 	if (rc)
-		rc = kp_err(err, ENOMEM, "%s: too large for the memory there is", path);
+		kp_err_prefix(err, rc, "%s: ", path);
 	else if (ferror(f))
-		rc = kp_err(err, errno, "%s: cannot read the spans: %s", path, strerror(errno));
-	else
-		rc = kp_enrich_spans_text(e, b.p ? (char *)b.p : "", b.len, err);
-	kp_buf_free(&b);
+		rc = kp_err(err, errno ? errno : EIO, "%s: cannot read the spans: %s", path, strerror(errno ? errno : EIO));
 	if (f != stdin)
 		fclose(f);
 	return rc;

@@ -3,11 +3,11 @@
 # What recording costs, beside perf and bpftrace: all measured in one run, in turns, so that whatever else the
 # machine does meets all alike. Needs root. Ends by itself within a few minutes.
 #
-#   KP_BIN=DIR       the tools                 ROUNDS=5         turns; the best of each counts, the median is shown
+#   KP_BIN=DIR       the tools                 ROUNDS=5         turns; the best of each counts, the median is shown, too
 #   COUNT=1000000    reads and writes a turn   LOAD_SECONDS=5   of mixed load
 #
 # A system call is one row to kprobe (arguments, result, duration, what the descriptor refers to) and two events to
-# perf (enter, exit). "lost": what a recorder dropped; dropping is cheap.
+# perf (enter, exit). Both have 4 MB of buffer a CPU. "lost": what a recorder dropped in the turn that counts.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 KP_BIN=$(realpath -m "${KP_BIN:-$root/build/bin}")
@@ -31,13 +31,16 @@ progress() { [ ! -t 2 ] || printf '\r\e[K%s' "$*" >&2; }
 # div A B DECIMALS
 div() { awk -v a="$1" -v b="$2" -v n="$3" 'BEGIN { if (b > 0) printf "%.*f", n, a / b; else print "-" }'; }
 
+# num TEXT: 0 where there is no number
+num() { case $1 in '' | *[!0-9]*) echo 0 ;; *) echo "$1" ;; esac; }
+
 declare -A SKIP	# TOOL -> why it is not measured
 
 # ---- recorders in the background ----
 
-# A session of its own: ^C is for us, and we end it.
+# A session of its own, since ^C is for us; and SIGINT must end it, which a shell switches off in the background.
 begin() {
-	setsid "$@" >"$W/out" 2>"$W/err" </dev/null &
+	setsid env --default-signal=INT "$@" >"$W/out" 2>"$W/err" </dev/null &
 	REC=$!
 }
 
@@ -74,8 +77,8 @@ perf_events() { timeout 120 perf report --stats -i "$1" 2>/dev/null | awk '$1 ==
 
 # dd's own figure, without the start of a process: ns for COUNT reads and writes. Words before it: who runs it.
 timed_dd() {
-	timeout 120 "$@" taskset -c "$CPU" dd if=/dev/zero of=/dev/null bs=1 count="$COUNT" 2>&1 |
-		awk '/ copied, / { sub(/.* copied, /, ""); printf "%.0f\n", $1 * 1e9 }'
+	timeout 120 "$@" taskset -c "$CPU" dd if=/dev/zero of=/dev/null bs=1 count="$COUNT" 2>"$W/dd" >&2
+	awk '/ copied, / { sub(/.* copied, /, ""); printf "%.0f\n", $1 * 1e9 }' "$W/dd"
 }
 
 # Each sets T (ns) and L (lost); status 1 when it could not record, with the reason in $W/err.
@@ -88,15 +91,17 @@ run_kp() {
 	end
 	L=$(kp_lost)
 	rm -f "$W/dd.kp"
-	[ "$(kp_events)" -ge "$COUNT" ] || { echo 'it did not record the load' >"$W/err"; return 1; }
+	[ "$(num "$(kp_events)")" -ge "$COUNT" ] || { echo 'it did not record the load' >"$W/err"; return 1; }
 }
 run_kp_sys() { run_kp -e 'sys.*'; }
 
 run_perf() {
-	T=$(timed_dd perf record -q -e 'raw_syscalls:*' -o "$W/dd.data" --)
-	L=$((4 * COUNT - $(perf_events "$W/dd.data" || echo 0)))
-	[ "$L" -ge 0 ] || L=0
+	local n
+	T=$(timed_dd perf record -q -m 4M -e 'raw_syscalls:*' -o "$W/dd.data" --)
+	n=$(num "$(perf_events "$W/dd.data")")
 	rm -f "$W/dd.data"
+	[ "$n" -ge "$COUNT" ] || { grep -v records "$W/dd" >"$W/err"; return 1; }
+	L=$((n < 4 * COUNT ? 4 * COUNT - n : 0))
 }
 
 run_bpftrace() {
@@ -105,7 +110,7 @@ run_bpftrace() {
 	T=$(timed_dd)
 	end
 	L=-
-	[ "$(awk '/^@:/ { print $2 }' "$W/out")" -ge $((4 * COUNT)) ] || { echo 'it did not count the load' >"$W/err"; return 1; }
+	[ "$(num "$(awk '/^@:/ { print $2 }' "$W/out")")" -ge $((4 * COUNT)) ] || { echo 'it did not count the load' >"$W/err"; return 1; }
 }
 
 declare -A TITLE=(
@@ -135,9 +140,11 @@ turns() {
 	done
 }
 
-best() { sort -n "$W/$1.times" | awk 'NR == 1 { print $1 }'; }
+# The turn that counts, "ns lost": the fastest of those that lost least, as dropping events is cheaper than writing them.
+turn() { sort -k2,2n -k1,1n "$W/$1.times" | head -1; }
+best() { turn "$1" | cut -d' ' -f1; }
+lost() { turn "$1" | cut -d' ' -f2; }
 median() { sort -n "$W/$1.times" | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'; }
-most_lost() { awk 'BEGIN { m = "-" } $2 != "-" && (m == "-" || $2 > m) { m = $2 } END { print m }' "$W/$1.times"; }
 added() { awk -v a="$1" -v b="$2" -v n=$((2 * COUNT)) 'BEGIN { printf "%.0f", (a - b) / n }'; }
 
 time_table() {
@@ -151,7 +158,7 @@ time_table() {
 		fi
 		b=$(best "$t")
 		printf '%-34s %9s %10s %8s %8s %10s\n' "${TITLE[$t]}" "$(div "$b" $((2 * COUNT)) 0)" "$(added "$b" "$b0")" \
-			"$(added "$(median "$t")" "$m0")" "$(div "$b" "$b0" 2)" "$(most_lost "$t")"
+			"$(added "$(median "$t")" "$m0")" "$(div "$b" "$b0" 2)" "$(lost "$t")"
 	done
 }
 
@@ -197,7 +204,7 @@ mixed() {
 	fi
 	[ -z "${SKIP[perf]-}" ] || { SKIP[mixed_perf]=${SKIP[perf]}; return; }
 	progress "mixed load: perf record -z"
-	timeout $((LOAD_SECONDS * 6 + 60)) perf record -q -z -o "$W/mixed.data" -e 'raw_syscalls:*' -e sched:sched_switch \
+	timeout $((LOAD_SECONDS * 6 + 60)) perf record -q -z -m 4M -o "$W/mixed.data" -e 'raw_syscalls:*' -e sched:sched_switch \
 		-e sched:sched_waking -- sh "$W/load" "$LOAD_SECONDS" "$W" 2>"$W/err" || SKIP[mixed_perf]=$(tail -1 "$W/err")
 	n=$(perf_events "$W/mixed.data")
 	[ "${n:-0}" -eq 0 ] || MIXED[perf]="$n $(stat -c %s "$W/mixed.data") -"
@@ -261,6 +268,7 @@ look_around() {
 		fi
 	fi
 	perf --version >/dev/null 2>&1 || SKIP[perf]='perf is missing, or not made for this kernel'
+	awk -v cpus="$(nproc)" '$1 > cpus / 2 { print "bench: this machine is busy (load " $1 "): the figures will be, too" }' /proc/loadavg >&2
 	command -v bpftrace >/dev/null || SKIP[bpftrace]='bpftrace is missing'
 }
 

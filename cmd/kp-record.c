@@ -176,12 +176,13 @@ static void on_signal(int sig, siginfo_t *info, void *ctx)
 
 static void catch_signals(void)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART }, old;
 
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN) /* as nohup(1) wants it */
-			sigaction(ends[i], &sa, NULL);
+	/* Also where a shell ignores it, for a job in the background: it may be sent one to end. */
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN) /* as nohup(1) wants it */
+		sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -263,6 +264,7 @@ int main(int argc, char **argv)
 		rc = kp_record_new(&r, &a.rec, &err);
 	if (!rc) /* of the command only the name is written down: arguments may be passwords */
 		rc = write_stream(&a, r, a.rec.command ? first + 1 : argc, argv, &err);
+	signal(SIGTERM, SIG_DFL); /* there is nothing left to end properly */
 	status = kp_complain(&tool, rc, &err) ? trouble : KP_EXIT_OK;
 	if (!status && a.rec.command) {
 		status = kp_record_command(r, &err);

@@ -225,7 +225,7 @@ static const struct kp_obj *object(struct kp_decode *d, const struct kp_decode_k
 			fd = (int)ev->a[k->fdarg];
 		return kp_resolve_file(d->res, f->dev, f->mode, f->ino, ev->h->tgid, fd);
 	}
-	if (ev->str)
+	if (ev->str && ev->str_len)
 		return kp_resolve_name(d->res, ev->str, ev->str_len);
 	if (k->futexarg >= 0 && k->futexarg < ev->h->nargs)
 		return kp_resolve_futex(d->res, ev->h->tgid, ev->a[k->futexarg]);

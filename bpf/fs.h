@@ -1,29 +1,43 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* fs.*: throttled writers, journal commits, fsync. */
 
+/*
+ * The arguments changed in 6.15, and the trace event's fields with them. Two functions, since the verifier
+ * refuses an index into them that the compiler has computed.
+ */
+static __noinline long dirty_now(__u64 *ctx, struct task_state *t)
+{
+	struct dirty_throttle_control *dtc = (void *)ctx[1];
+
+	t->dirty = BPF_CORE_READ(dtc, dirty);
+	t->dirty_limit = BPF_CORE_READ(dtc, limit);
+	return ctx[6];
+}
+
+static __noinline long dirty_before(__u64 *ctx, struct task_state *t)
+{
+	t->dirty_limit = ctx[1];
+	t->dirty = ctx[3];
+	return ctx[10];
+}
+
 SEC("tp_btf/balance_dirty_pages")
-int BPF_PROG(balance_dirty_pages)
+int BPF_PROG(balance_dirty_pages, struct bdi_writeback *wb)
 {
 	struct task_state *t = state_of(me());
-	struct bdi_writeback *wb = (void *)ctx[0];
-	struct dirty_throttle_control *dtc;
-	__u32 dev;
+	long pause;
 
 	if (!t)
 		return 0;
-	/* The arguments changed in 6.15, and the fields' names with them. */
-	if (bpf_core_field_exists(((struct trace_event_raw_balance_dirty_pages *)0)->wb_setpoint)) {
-		dtc = (void *)ctx[1];
-		t->dirty = BPF_CORE_READ(dtc, dirty);
-		t->dirty_limit = BPF_CORE_READ(dtc, limit);
-	} else {
-		t->dirty_limit = ctx[1];
-		t->dirty = ctx[3];
-	}
-	dev = BPF_CORE_READ(wb, bdi, dev, devt);
-	t->dirty_dev = dev;
+	if (bpf_core_field_exists(((struct trace_event_raw_balance_dirty_pages *)0)->wb_setpoint))
+		pause = dirty_now(ctx, t);
+	else
+		pause = dirty_before(ctx, t);
+	if (pause <= 0)
+		return 0;	/* it goes on at once */
+	t->dirty_dev = BPF_CORE_READ(wb, bdi, owner, devt);
 	t->dirty_at = bpf_ktime_get_ns();
-	t->pend |= PEND_DIRTY;	/* the pause begins now, if there is one: sched_switch sees its end */
+	t->pend |= PEND_DIRTY;	/* the pause begins now: sched_switch sees its end */
 	return 0;
 }
 

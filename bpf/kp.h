@@ -145,7 +145,7 @@ struct dirty_throttle_control { unsigned long dirty, limit; };
 struct trace_event_raw_balance_dirty_pages { unsigned long wb_setpoint; };	/* bdi_setpoint where it has other arguments */
 struct trace_event_raw_mark_victim { unsigned int uid; };
 struct device { unsigned int devt; };
-struct backing_dev_info { struct device *dev; };
+struct backing_dev_info { struct device *owner; };
 struct bdi_writeback { struct backing_dev_info *bdi; };
 struct journal_s { struct block_device *j_fs_dev; };
 struct transaction_s { unsigned int t_tid; };

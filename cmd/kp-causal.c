@@ -357,6 +357,7 @@ static int run(const struct args *a, const char *const *paths, uint32_t npaths, 
 		rc = kp_scan_targets(x.scan, kp_reader_header(x.r), x.r, &t, &n, err);
 	for (uint32_t i = 0; i < n && !rc; i++)
 		rc = explain(&x, &t[i], !i, err);
+	rc = kp_again_err(x.in, rc, err);
 	clear_progress(&x);
 	rc = close_out(&x, rc, err);
 	kp_reader_close(x.r);

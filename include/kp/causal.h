@@ -46,6 +46,8 @@ struct kp_again;
 int kp_again_open(struct kp_again **out, const char *const *paths, uint32_t n, struct kp_err *err);
 const char *const *kp_again_paths(const struct kp_again *a, uint32_t *n);
 const char *kp_again_name(const struct kp_again *a, const char *path); /* what the user called it */
+/* Puts what the user called an input in front of an error, where a name of ours stands. Returns rc. */
+int kp_again_err(const struct kp_again *a, int rc, struct kp_err *err);
 void kp_again_close(struct kp_again *a);
 
 /* ---- the first pass ---- */

@@ -142,6 +142,18 @@ const char *kp_again_name(const struct kp_again *a, const char *path)
 	return path;
 }
 
+int kp_again_err(const struct kp_again *a, int rc, struct kp_err *err)
+{
+	for (uint32_t i = 0; a && err && rc < 0 && i < a->n; i++) {
+		const char *ours = a->in[i].path;
+		size_t n = ours ? strlen(ours) : 0;
+
+		if (n && strcmp(ours, a->in[i].name) && !strncmp(err->msg, ours, n) && err->msg[n] == ':')
+			return kp_err(err, -rc, "%s%s", a->in[i].name, err->msg + n);
+	}
+	return rc;
+}
+
 void kp_again_close(struct kp_again *a)
 {
 	if (!a)

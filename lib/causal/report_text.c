@@ -7,7 +7,7 @@
 
 #include "story.h"
 
-enum { WIDTH = 110, WHO = 20, WHAT = 35, CAUSE = 15, WHY = 54, SEEN = 32 };
+enum { WIDTH = 110, WHO = 20, WHAT = 35, CAUSE = 15, WHY = 55, SEEN = 32 };
 
 struct out {
 	FILE *f;
@@ -332,7 +332,7 @@ static void put_culprit(struct out *o, const struct kp_blame *b, const char *why
 	column(o->f, who, 18, *why != 0);
 	fputs("  ", o->f);
 	snprintf(text, sizeof(text), "%s%s", why, b && confidence < 0.5 ? " (not certain)" : "");
-	wrapped(o->f, text, WIDTH - WHY);
+	wrapped(o->f, text, WHY);
 }
 
 static void put_cause(struct out *o, const struct kp_cause *c)
@@ -394,9 +394,14 @@ static void table(struct out *o)
 static void foot(struct out *o)
 {
 	const struct kp_graph *g = o->g;
-	char wall[48];
+	char wall[48], *frac, *zone;
 
-	fprintf(o->f, "%sbegan %s%s%s%s\n", paint(o, DIM), kp_fmt_wall(wall, g->real0, 0), *g->target.host ? " on " : "", g->target.host,
+	kp_fmt_wall(wall, g->real0, 0);
+	frac = strchr(wall, '.');	/* to the ms */
+	zone = frac ? frac + strspn(frac, ".0123456789") : NULL;
+	if (frac && zone > frac + 4)
+		memmove(frac + 4, zone, strlen(zone) + 1);
+	fprintf(o->f, "%sbegan %s%s%s%s\n", paint(o, DIM), wall, *g->target.host ? " on " : "", g->target.host,
 		paint(o, PLAIN));
 	if (g->losses)
 		fprintf(o->f, "%s%llu rows were lost meanwhile: something may be missing here%s\n", paint(o, YELLOW),

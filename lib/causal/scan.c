@@ -265,10 +265,10 @@ static void when(char out[48], const struct kp_header *h, const struct kp_reader
 	char *frac, *zone;
 
 	kp_fmt_wall(out, wall_of(h, r, 0, t), h->sources[0].utc_offset);
-	frac = strchr(out, '.');
+	frac = strchr(out, '.');	/* to the ms */
 	zone = frac ? frac + strspn(frac, ".0123456789") : NULL;
-	if (frac)
-		memmove(frac, zone, strlen(zone) + 1);
+	if (frac && zone > frac + 4)
+		memmove(frac + 4, zone, strlen(zone) + 1);
 }
 
 static void what_was_asked(const struct kp_scan *s, char *buf, size_t cap)
@@ -296,7 +296,7 @@ static void near_ids(const struct kp_scan *s, char *buf, size_t cap)
 		snprintf(buf, cap, "; it has no ids: was it recorded with --ids and passed through kp-enrich?");
 		return;
 	}
-	n = (size_t)snprintf(buf, cap, "; %s", s->nnear ? "near it:" : "no id is near it");
+	n = (size_t)snprintf(buf, cap, "; %s", s->nnear ? "nearest:" : "no id is near it");
 	for (uint32_t i = 0; i < s->nnear && n + 8 < cap; i++) {
 		buf[n++] = i ? ',' : ' ';
 		if (i)

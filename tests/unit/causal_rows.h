@@ -363,6 +363,28 @@ static inline void reads(struct rows *w, struct thread *th, double from, double 
 	sleeps(w, th, from, to, D, "folio_wait_bit_common+0x1", NULL, HARDIRQ);
 }
 
+/* n requests on connections of their own, each 10 ms longer than the one before; the database is asked in each. */
+static inline void load(struct rows *w, int n)
+{
+	double t = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct thread th = thread(w, 100 + i, 100 + i, "worker", "/a", t - 1), db = thread(w, 300 + i, 300 + i, "postgres", "/db", t + 3.03);
+		double dur = 10 + 10 * i;
+		char msg[100];
+
+		snprintf(msg, sizeof(msg), "POST /checkout HTTP/1.1\r\nX-Request-ID: req-%d\r\n\r\n", i + 1);
+		rx(w, &th, t, HTTP, CLIENT + i, msg);
+		tx_sql(w, &th, t + 2, DBCLIENT + i, SQL, "SELECT 1");
+		rx_sql(w, &db, t + 3, SQL, DBCLIENT + i, "SELECT 1");
+		answer_sql(w, &db, t + 4, SQL, DBCLIENT + i);
+		tx(w, &th, t + dur, HTTP, CLIENT + i, HTTP_OK);
+		until(w, &th, t + dur + 0.1);
+		until(w, &db, t + 5);
+		t += dur + 20;
+	}
+}
+
 /* ---- the explanation ---- */
 
 static inline int by_end(const void *a, const void *b)

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
+#include <unistd.h>
 
 #include "causal_rows.h"
 
@@ -55,7 +56,7 @@ static void check_lines(const char *text)
 }
 
 /* The example of the issue: refaults in the database, the worker gives up after 750 ms. */
-static struct rows *checkout(const char *worker, const char *path, const char *culprit_comm)
+static struct rows *checkout(const char *path, const char *culprit_comm)
 {
 	struct rows *w = rows_new();
 	struct thread th = server(w, "/api"), db = thread(w, 3101, 3101, "postgres", "/kpdemo", -500);
@@ -81,13 +82,12 @@ static struct rows *checkout(const char *worker, const char *path, const char *c
 	until(w, &db, 813);
 	tx(w, &th, 750.1, HTTP, CLIENT, HTTP_504);
 	until(w, &th, 750.3);
-	(void)worker;
 	return w;
 }
 
 static void the_story(void **state)
 {
-	struct rows *w = checkout("api-worker", "base/16384/16402", "batch");
+	struct rows *w = checkout("base/16384/16402", "batch");
 	const struct kp_graph *g = explain(w);
 	char *text = told(g, false);
 	static const char *const parts[] = {
@@ -127,7 +127,7 @@ static void the_story(void **state)
 
 static void as_json(void **state)
 {
-	struct rows *w = checkout("api-worker", "base/16384/16402", "batch");
+	struct rows *w = checkout("base/16384/16402", "batch");
 	const struct kp_graph *g = explain(w);
 	json_t *j, *target, *c, *p;
 	double shares = 0;
@@ -177,7 +177,7 @@ static void hostile(void **state)
 	static const char *const evil[] = { "\033[2J\033]0;x\007", "a\nb\rc", "\xff\xfe\x80", "\"},{\"x\":\"", "\xe2\x80\xaegnp", "%s%n%d", "" };
 
 	for (size_t i = 0; i < sizeof(evil) / sizeof(*evil); i++) {
-		struct rows *w = checkout(evil[i], evil[i], evil[i]);
+		struct rows *w = checkout(evil[i], evil[i]);
 		const struct kp_graph *g;
 		const char *what;
 		char *text;
@@ -220,7 +220,7 @@ static void very_long(void **state)
 
 	memset(name, 'x', sizeof(name));
 	name[sizeof(name) - 1] = 0;
-	w = checkout(name, name, name);
+	w = checkout(name, name);
 	for (unsigned k = 0; k < w->n; k++) {
 		w->v[k].ctx[KP_CTX_OP] = str(w, name);
 		w->v[k].ctx[KP_CTX_SERVICE] = str(w, name);
@@ -322,12 +322,38 @@ static void random_rows(void **state)
 	assert_true(explained > 200);
 }
 
-int main(void)
+/* Writes a scene as a stream, for the tests of the tool. */
+static int write_scene(const char *name)
+{
+	struct rows *w = !strcmp(name, "checkout") ? checkout("base/16384/16402", "batch") :
+			 !strcmp(name, "hostile") ? checkout("\033[2J\nx", "\033]0;evil\007") : rows_new();
+	struct kp_kinds *kinds;
+	struct kp_writer *out;
+	struct kp_err err;
+	int rc;
+
+	if (!strcmp(name, "load"))
+		load(w, 6);
+	else if (strcmp(name, "checkout") && strcmp(name, "hostile"))
+		return 2;
+	qsort(w->v, w->n, sizeof(*w->v), by_end);
+	rc = kp_kinds_new(&kinds) || kp_writer_open(&out, STDOUT_FILENO, false, &w->h, kinds, NULL, &err);
+	for (unsigned i = 0; i < w->n && !rc; i++)
+		rc = kp_writer_row(out, &w->v[i], &err);
+	rc = rc ? rc : kp_writer_close(out, 0, &err);
+	if (rc)
+		fprintf(stderr, "%s\n", err.msg);
+	kp_kinds_free(kinds);
+	rows_free(w);
+	return rc ? 1 : 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_story), cmocka_unit_test(as_json), cmocka_unit_test(hostile), cmocka_unit_test(very_long),
 		cmocka_unit_test(random_rows),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return argc > 1 ? write_scene(argv[1]) : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,10 +14,13 @@
 
 #define LIVE_MS 100	/* a pipe gets what there is this often */
 
+enum { O_STRICT = 256 };
+
 static const struct kp_opt opts[] = {
 	{ 's', "spans", "FILE", "join OpenTelemetry spans: OTLP in JSON, one export request a line" },
 	{ 'm', "map", "FILE", "name services by: comm|exe|port|cgroup TAB value TAB service" },
 	{ 'a', "all", NULL, "on a terminal: also the requests that others are made of" },
+	{ O_STRICT, "strict", NULL, "damage in the input is an error" },
 	{ 'D', "delimiter", "STRING", "write STRING after each chunk, for kcat -D" },
 	{ 0 },
 };
@@ -35,7 +38,7 @@ struct args {
 	struct kp_common common;
 	const char *spans[16], *map;
 	unsigned nspans;
-	bool all;
+	bool all, strict;
 	struct kp_write_opts write;
 	int argc;
 	char *const *argv;
@@ -66,6 +69,7 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		break;
 	case 'm': a->map = val; break;
 	case 'a': a->all = true; break;
+	case O_STRICT: a->strict = true; break;
 	case 'D':
 		if (!*val)
 			return kp_err(err, EINVAL, "--delimiter: want a string that is not empty");
@@ -95,70 +99,6 @@ static void close_reader(struct run *x)
 	kp_reader_close(x->r);
 	kp_kinds_free(x->kinds);
 	kp_pool_free(x->pool);
-}
-
-/* ---- clocks ---- */
-
-/* Can all inputs be read twice? */
-static bool again(const char *const *paths, uint32_t n)
-{
-	struct stat st;
-
-	for (uint32_t i = 0; i < n; i++)
-		if (!strcmp(paths[i], "-") || stat(paths[i], &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-			return false;
-	return n > 0;
-}
-
-static bool several_hosts(const struct kp_header *h)
-{
-	for (uint32_t i = 1; i < h->nsources; i++)
-		if (strcmp(h->sources[i].boot_id, h->sources[0].boot_id))
-			return true;
-	return false;
-}
-
-static int learned(const struct kp_clocks *c, const struct kp_header *h, struct kp_shift **out, uint32_t *n, struct kp_err *err)
-{
-	struct kp_shift *s = calloc(h->nsources, sizeof(*s));
-	int64_t *shift = calloc(h->nsources, sizeof(*shift));
-	uint64_t *bound = calloc(h->nsources, sizeof(*bound));
-
-	*n = 0;
-	if (s && shift && bound && kp_clocks_solve(c, h, shift, bound, h->nsources))
-		for (; *n < h->nsources; ++*n) {
-			memcpy(s[*n].boot_id, h->sources[*n].boot_id, sizeof(s->boot_id));
-			s[*n].shift = h->sources[*n].shift + shift[*n];
-			s[*n].shift_err = bound[*n] ? bound[*n] : h->sources[*n].shift_err;
-		}
-	*out = s;
-	free(shift);
-	free(bound);
-	return s && shift && bound ? 0 : kp_err(err, ENOMEM, "out of memory");
-}
-
-/* A first pass over files: by which messages between hosts their clocks are put on one line. */
-static int learn_shifts(const char *const *paths, uint32_t n, struct kp_shift **shifts, uint32_t *nshifts, struct kp_err *err)
-{
-	struct run x = { 0 };
-	struct kp_clocks *c = NULL;
-	const struct kp_row *row;
-	int rc;
-
-	rc = kp_clocks_new(&c) ? kp_err(err, ENOMEM, "out of memory") : open_reader(&x, paths, n, NULL, err);
-	while (!rc && several_hosts(kp_reader_header(x.r))) {
-		rc = kp_reader_next(x.r, &row, err);
-		if (rc <= 0)
-			break;
-		rc = kp_clocks_row(c, kp_reader_header(x.r), row);
-	}
-	if (rc == -ENOMEM)
-		kp_err(err, ENOMEM, "out of memory");
-	if (!rc && kp_reader_header(x.r)->nsources > 1)
-		rc = learned(c, kp_reader_header(x.r), shifts, nshifts, err);
-	kp_clocks_free(c);
-	close_reader(&x);
-	return rc;
 }
 
 /* ---- for a person ---- */
@@ -333,18 +273,34 @@ static void say_totals(const struct run *x)
 	kp_buf_free(&b);
 }
 
+static void say_shifts(const struct run *x)
+{
+	const struct kp_header *h = kp_reader_header(x->r);
+
+	for (uint32_t i = 0; i < h->nsources; i++) {
+		const struct kp_source *s = &h->sources[i];
+		char by[32], bound[32];
+
+		if (!s->shift && !s->shift_err)
+			continue;
+		kp_fmt_dur(by, s->shift < 0 ? -(uint64_t)s->shift : (uint64_t)s->shift);
+		kp_warn(&tool, "%s: clock shifted by %s%s, give or take %s", s->host ? s->host->p : "?", s->shift < 0 ? "-" : "", by,
+			s->shift_err == UINT64_MAX ? "what is not known: messages went one way only" : kp_fmt_dur(bound, s->shift_err));
+	}
+}
+
 static int run(const struct args *a, const char *const *paths, uint32_t n, struct kp_err *err)
 {
 	bool person = !a->common.out && isatty(STDOUT_FILENO);
-	struct kp_read_opts ro = { .found = found, .found_arg = (void *)a, .loss_rows = true };
+	struct kp_read_opts ro = { .found = found, .found_arg = (void *)a, .loss_rows = true, .strict = a->strict };
 	struct kp_shift *shifts = NULL;
 	struct run x = { .a = a };
 	uint64_t rows = 0;
 	int fd = -1, rc;
 
 	rc = join_with(&x, person, err);
-	if (!rc && again(paths, n))
-		rc = learn_shifts(paths, n, &shifts, &ro.nshifts, err);
+	if (!rc)
+		rc = kp_clocks_learn(paths, n, &shifts, &ro.nshifts, err);
 	ro.shifts = shifts;
 	if (!rc)
 		rc = open_reader(&x, paths, n, &ro, err);
@@ -359,6 +315,8 @@ static int run(const struct args *a, const char *const *paths, uint32_t n, struc
 	/* A full disk may be told only now. */
 	if (fd > STDOUT_FILENO && close(fd) && !rc)
 		rc = kp_err(err, errno, "%s: %s", a->common.out, strerror(errno));
+	if (!rc && a->common.verbose)
+		say_shifts(&x);
 	if (!rc && !a->common.quiet)
 		say_totals(&x);
 	kp_enrich_free(x.e);

@@ -73,5 +73,7 @@ void kp_clocks_free(struct kp_clocks *c);	/* NULL is fine */
 int kp_clocks_row(struct kp_clocks *c, const struct kp_header *h, const struct kp_row *row); /* 0 or -ENOMEM */
 /* How many sources got a shift by messages. */
 uint32_t kp_clocks_solve(const struct kp_clocks *c, const struct kp_header *h, int64_t *shift, uint64_t *shift_err, uint32_t n);
+/* All of it: reads the inputs once, if they can be read again and are of several hosts. *shifts: to be freed; NULL none. */
+int kp_clocks_learn(const char *const *paths, uint32_t n, struct kp_shift **shifts, uint32_t *nshifts, struct kp_err *err);
 
 #endif

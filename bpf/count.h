@@ -38,8 +38,8 @@ static __always_inline __s64 rss(struct mm_struct *mm, int sort)
 	__s64 n;
 
 	if (bpf_core_type_exists(struct mm_rss_stat))
-		n = sort ? BPF_CORE_READ((struct mm_struct___old *)mm, rss_stat.count[1])
-			 : BPF_CORE_READ((struct mm_struct___old *)mm, rss_stat.count[0]);
+		n = sort ? BPF_CORE_READ((struct mm_struct___old *)mm, rss_stat.count[1].counter)
+			 : BPF_CORE_READ((struct mm_struct___old *)mm, rss_stat.count[0].counter);
 	else
 		n = sort ? BPF_CORE_READ(mm, rss_stat[1].count) : BPF_CORE_READ(mm, rss_stat[0].count);
 	return n < 0 ? 0 : n;

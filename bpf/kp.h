@@ -63,7 +63,7 @@ struct css_set { struct cgroup_subsys_state *subsys[16]; struct cgroup *dfl_cgrp
 
 struct percpu_counter { __s64 count; };
 struct mm_struct { struct percpu_counter rss_stat[4]; struct task_struct *owner; };
-struct mm_rss_stat { long count[4]; };		/* before 6.2 */
+struct mm_rss_stat { atomic64_t count[4]; };		/* before 6.2 */
 struct mm_struct___old { struct mm_rss_stat rss_stat; };
 
 struct super_block { unsigned int s_dev; unsigned long s_magic; };

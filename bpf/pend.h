@@ -10,7 +10,7 @@ static __noinline int write_refault(struct task_struct *p, struct task_state *t,
 	struct rec_refault r;
 
 	t->pend &= ~PEND_REFAULT;
-	if (!live.on || !wanted(p, t))
+	if (!live.on || t->want != WANT_YES)	/* judged not long ago: no call here, the stack is short */
 		return 0;
 	head(&r.h, KP_K_MM_REFAULT, 3, EX_PEER | EX_FILE, 0, now, now - t->rf.begin, p);
 	r.a[0] = t->rf.pages;
@@ -51,38 +51,47 @@ static __always_inline void leave_cpu(struct task_struct *p, struct task_state *
 	t->asleep_in = t->pend;
 }
 
+static __noinline int write_fault(struct task_struct *p, struct task_state *t, __u64 now)
+{
+	struct rec_fault r;
+
+	head(&r.h, KP_K_MM_FAULT, 3, 0, 0, now, now - t->fault_at, p);
+	r.a[0] = t->fault_addr;
+	r.a[1] = t->fault_ip;
+	r.a[2] = t->fault_err;
+	t->fault_at = now;
+	if (r.h.dur >= cfg.min_dur)
+		emit(&r, sizeof r, KP_K_MM_FAULT);
+	return 0;
+}
+
+static __noinline int write_dirty(struct task_struct *p, struct task_state *t, __u64 now)
+{
+	struct rec_dirty r;
+
+	head(&r.h, KP_K_FS_DIRTY_WAIT, 3, EX_FILE, 0, now, now - t->dirty_at, p);
+	r.a[0] = t->dirty;
+	r.a[1] = t->dirty_limit;
+	r.a[2] = r.h.dur;
+	r.dev.dev = t->dirty_dev;
+	r.dev.mode = S_IFBLK;
+	r.dev.ino = 0;
+	emit(&r, sizeof r, KP_K_FS_DIRTY_WAIT);
+	return 0;
+}
+
 static __noinline int back_on_cpu(struct task_struct *p, struct task_state *t, __u64 now)
 {
-	struct rec_fault f;
-	struct rec_dirty d;
 	__u32 in = t->asleep_in;
+	bool want = live.on && wanted(p, t);
 
 	t->asleep_in = 0;
-	if (!live.on || !wanted(p, t)) {
-		t->pend &= ~PEND_DIRTY;
-		return 0;
-	}
-	if (in & PEND_FAULT) {
-		head(&f.h, KP_K_MM_FAULT, 3, 0, 0, now, now - t->fault_at, p);
-		f.a[0] = t->fault_addr;
-		f.a[1] = t->fault_ip;
-		f.a[2] = t->fault_err;
-		t->fault_at = now;
-		if (f.h.dur >= cfg.min_dur)
-			emit(&f, sizeof f, KP_K_MM_FAULT);
-	}
-	if (in & PEND_DIRTY) {
-		head(&d.h, KP_K_FS_DIRTY_WAIT, 3, EX_FILE, 0, now, now - t->dirty_at, p);
-		d.a[0] = t->dirty;
-		d.a[1] = t->dirty_limit;
-		d.a[2] = d.h.dur;
-		d.dev.dev = t->dirty_dev;
-		d.dev.mode = S_IFBLK;
-		d.dev.ino = 0;
-		t->pend &= ~PEND_DIRTY;
-		emit(&d, sizeof d, KP_K_FS_DIRTY_WAIT);
-	}
+	if (want && in & PEND_FAULT)
+		write_fault(p, t, now);
+	if (want && in & PEND_DIRTY)
+		write_dirty(p, t, now);
 	if (t->pend & PEND_REFAULT && in & PEND_FAULT)
 		write_refault(p, t, now);
+	t->pend &= ~PEND_DIRTY;
 	return 0;
 }

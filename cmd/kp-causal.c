@@ -359,6 +359,8 @@ static int run(const struct args *a, const char *const *paths, uint32_t npaths, 
 		rc = explain(&x, &t[i], !i, err);
 	rc = kp_again_err(x.in, rc, err);
 	clear_progress(&x);
+	if (!rc && a->common.verbose)
+		kp_warn(&tool, "%llu rows read in all, in %u passes; %u explained", (unsigned long long)x.rows, n + 1, n);
 	rc = close_out(&x, rc, err);
 	kp_reader_close(x.r);
 	kp_scan_free(x.scan);

@@ -43,7 +43,7 @@ static bool is_chief(const struct kp_graph *g, uint32_t node)
 
 static bool gave_up(const struct kp_graph *g)
 {
-	return g->limit || !strcmp(g->outcome, "failed") || !strcmp(g->outcome, "timeout");
+	return g->limit || g->late || !strcmp(g->outcome, "failed") || !strcmp(g->outcome, "timeout");
 }
 
 static void tag(struct kp_buf *b, const char *s)
@@ -107,7 +107,7 @@ static void culprit(struct kp_buf *b, const struct kp_graph *g, uint32_t i)
 	measure(b, g, n->ns, NULL);
 	if (*why(g, i)) {
 		kp_buf_printf(b, "<br/>");
-		kp_text_short(b, why(g, i), 110, 26);
+		kp_text_lead(b, why(g, i), 130, 26);
 	}
 }
 
@@ -118,7 +118,7 @@ static void node_label(struct kp_buf *b, const struct kp_graph *g, uint32_t i)
 
 	kp_buf_printf(b, "label=<");
 	if (n->type == 0 && gave_up(g))
-		tag(b, g->limit ? "✗ GAVE UP" : "✗ FAILED");
+		tag(b, g->limit || g->late ? "✗ GAVE UP" : "✗ FAILED");
 	else if (n->type == 3)
 		tag(b, is_chief(g, i) ? "► CULPRIT" : "culprit");
 	else if (is_chief(g, i))

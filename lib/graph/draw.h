@@ -42,6 +42,8 @@ double kp_look_width(double share);		/* of an edge, points */
 int kp_text(struct kp_buf *b, const char *s);
 /* At most max characters of it, with an ellipsis in the middle; broken into lines of about width, 0 one line. */
 int kp_text_short(struct kp_buf *b, const char *s, uint32_t max, uint32_t width);
+/* At most max characters from its beginning, for prose: a figure must not lose its middle. */
+int kp_text_lead(struct kp_buf *b, const char *s, uint32_t max, uint32_t width);
 /* "batch[4721]", with the service where it adds something. Nothing for nobody. */
 int kp_text_who(struct kp_buf *b, const struct kp_who *w);
 /* "96 %", "0.4 %", "< 0.1 %" */

@@ -84,22 +84,21 @@ static bool breaks(char here, char before, uint32_t line, uint32_t width, uint32
 	return line >= width + width / 2 || (line >= width && strchr("/,;:._-", before));
 }
 
-int kp_text_short(struct kp_buf *b, const char *s, uint32_t max, uint32_t width)
+/* Of n characters the first `lead` and the last `tail` are shown. */
+static int text_cut(struct kp_buf *b, const char *s, uint32_t lead, uint32_t tail, uint32_t width)
 {
 	char *c = clean(s);
-	uint32_t n, at = 0, line = 0, lead;
+	uint32_t n, at = 0, line = 0;
+	bool cut;
 
 	if (!c)
 		return b->err = -ENOMEM;
 	n = chars(c);
-	lead = max * 2 / 3;	/* the beginning says more than the end */
+	cut = n > lead + tail + 1;
 	for (const char *p = c; *p; p++) {
-		if (head_of_char(*p)) {
-			at++;
-			if (n > max && at == lead)
-				kp_buf_add(b, "…", strlen("…"));
-		}
-		if (n > max && at >= lead && at < n - (max - lead) + 1)
+		if (head_of_char(*p) && ++at == lead + 1 && cut)
+			kp_buf_add(b, "…", strlen("…"));
+		if (cut && at > lead && at <= n - tail)
 			continue;
 		if (head_of_char(*p)) {
 			if (width && p > c && breaks(*p, p[-1], line, width, n - at)) {
@@ -115,6 +114,15 @@ int kp_text_short(struct kp_buf *b, const char *s, uint32_t max, uint32_t width)
 	free(c);
 	return b->err;
 }
+
+int kp_text_short(struct kp_buf *b, const char *s, uint32_t max, uint32_t width)
+{
+	uint32_t lead = max * 2 / 3;	/* the beginning says more than the end */
+
+	return text_cut(b, s, lead - 1, max - lead, width);
+}
+
+int kp_text_lead(struct kp_buf *b, const char *s, uint32_t max, uint32_t width) { return text_cut(b, s, max - 1, 0, width); }
 
 int kp_text(struct kp_buf *b, const char *s) { return kp_text_short(b, s, UINT32_MAX / 2, 0); }
 

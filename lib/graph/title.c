@@ -25,7 +25,7 @@ static void name(struct kp_buf *b, const struct kp_graph *g)
 /* "FAILED after 750 ms; the answer came at 812 ms, 62 ms too late" */
 static void outcome(struct kp_buf *b, const struct kp_graph *g)
 {
-	bool bad = !strcmp(g->outcome, "failed") || !strcmp(g->outcome, "timeout") || g->limit;
+	bool bad = !strcmp(g->outcome, "failed") || !strcmp(g->outcome, "timeout") || g->limit || g->late;
 	char t[32], u[32];
 
 	if (!bad) {
@@ -35,9 +35,10 @@ static void outcome(struct kp_buf *b, const struct kp_graph *g)
 			kp_buf_printf(b, "%s after %s", *g->outcome ? "answered" : "took", kp_fmt_dur(t, g->dur));
 		return;
 	}
-	kp_buf_printf(b, "<b>✗ FAILED</b> after %s", kp_fmt_dur(t, g->limit ? g->limit : g->dur));
+	/* All of the duration but what came after; the limit is that, in a round figure. */
+	kp_buf_printf(b, "<b>✗ FAILED</b> after %s", kp_fmt_dur(t, g->limit || g->late > g->dur ? g->limit : g->dur - g->late));
 	if (g->late)
-		kp_buf_printf(b, "; the answer came at %s, %s too late", kp_fmt_dur(t, g->limit + g->late), kp_fmt_dur(u, g->late));
+		kp_buf_printf(b, "; the answer came at %s, %s too late", kp_fmt_dur(t, g->dur), kp_fmt_dur(u, g->late));
 }
 
 static void without(struct kp_buf *b, const struct kp_graph *g)

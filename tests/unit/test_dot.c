@@ -138,6 +138,40 @@ static void a_laptop_shows_it(void **state)
 	}
 }
 
+/* kp-causal knows no limit where nothing timed out: then the moment counts at which the caller had its answer. */
+static void late_without_a_limit(void **state)
+{
+	struct kp_graph g = checkout_graph("req-late");
+	char *s;
+
+	g.limit = 0;
+	g.late = 100 * MS;
+	s = source(&g, 1, 0);
+	assert_non_null(strstr(s, "</b> after 712.0 ms; the answer came at 812.0 ms, 100.0 ms too late"));
+	free(s);
+}
+
+static void long_text_is_cut(void **state)
+{
+	struct kp_graph g = checkout_graph("req-cut");
+	struct kp_node n[] = { g.nodes[0], { .name = "", .type = 3, .who = WHO(9, "x", "", ""), .ns = MS, .cause = UINT32_MAX } };
+	char name[200], prose[400], *s;
+	struct kp_edge e = { 0, 1, MS, true, prose };
+
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	memcpy(name + sizeof(name) - 4, "END", 3);
+	for (size_t i = 0; i + 4 < sizeof(prose); i += 4)
+		memcpy(prose + i, "123 ", 5);
+	n[0].name = name;
+	g.nodes = n, g.nnodes = 2, g.edges = &e, g.nedges = 1;
+	s = source(&g, 1, 0);
+	assert_int_equal(times(s, "…"), 2);
+	assert_non_null(strstr(s, "END</b>"));	/* a name keeps its end, */
+	assert_non_null(strstr(s, "…>, style"));	/* prose its beginning */
+	free(s);
+}
+
 static void nothing_is_blamed_without_a_root(void **state)
 {
 	struct kp_graph g = quiet_graph("req-0042");
@@ -320,6 +354,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(culprits_are_known_by_their_edges),
 		cmocka_unit_test(time_runs_downwards),
 		cmocka_unit_test(a_laptop_shows_it),
+		cmocka_unit_test(late_without_a_limit),
+		cmocka_unit_test(long_text_is_cut),
 		cmocka_unit_test(nothing_is_blamed_without_a_root),
 		cmocka_unit_test(targets_are_clusters),
 		cmocka_unit_test(small_nodes_fold_and_their_time_stays),

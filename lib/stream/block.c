@@ -216,6 +216,8 @@ static void dec_map(struct decoder *x)
 			b->head.source = kp_dec_uint(d, UINT32_MAX);
 		else if (kp_view_is(key, "seq"))
 			b->head.seq = kp_dec_uint(d, UINT64_MAX);
+		else if (kp_view_is(key, "session"))
+			b->head.session = kp_dec_uint(d, UINT64_MAX);
 		else if (kp_view_is(key, "rows"))
 			b->n = kp_dec_uint(d, KP_MAX_ROWS);
 		else if (kp_view_is(key, "flags"))

@@ -258,13 +258,15 @@ static int pack_map(struct kp_build *b, const struct kp_block_head *h, uint32_t 
 	bool key = h->flags & KP_IX_KEYFRAME;
 
 	kp_enc_array(o, 1 + ncols);
-	kp_enc_map(o, 12 + (key ? 2 : 0));
+	kp_enc_map(o, 13 + (key ? 2 : 0));
 	kp_enc_text(o, "t");
 	kp_enc_text(o, "block");
 	kp_enc_text(o, "source");
 	kp_enc_uint(o, h->source);
 	kp_enc_text(o, "seq");
 	kp_enc_uint(o, h->seq);
+	kp_enc_text(o, "session");
+	kp_enc_uint(o, h->session);
 	kp_enc_text(o, "rows");
 	kp_enc_uint(o, b->n);
 	kp_enc_text(o, "start");

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
+
 #define F(ty, st, key, member) { key, KP_FT_##ty, offsetof(struct st, member), 0, NULL }
 #define LIST(st, key, member, count, sub) { key, KP_FT_LIST, offsetof(struct st, member), offsetof(struct st, count), sub }
 #define REC(fields, st) { fields, sizeof(fields) / sizeof((fields)[0]), sizeof(struct st) }
@@ -36,6 +38,11 @@ static const struct kp_field f_end[] = {
 	LIST(kp_end, "prov", prov, nprov, &kp_rec_prov),
 };
 const struct kp_rec kp_rec_end = REC(f_end, kp_end);
+
+uint64_t kp_session_hash(const struct kp_source *s)
+{
+	return kp_hash(s->session, strlen(s->session), 0);
+}
 
 static void encode_kinds(struct kp_buf *b, const struct kp_kinds *kinds)
 {

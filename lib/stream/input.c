@@ -38,8 +38,12 @@ void kp_in_close(struct kp_in *in)
 	in->fd = -1;
 }
 
-static ssize_t read_some(int fd, void *p, size_t n)
+static ssize_t read_some(const struct kp_in *in, void *p, size_t n)
 {
+	int fd = in->fd;
+
+	if (in->idle && !in->size && !poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 0))
+		in->idle(in->idle_arg, fd);
 	for (;;) {
 		ssize_t k = read(fd, p, n);
 
@@ -84,7 +88,7 @@ ssize_t kp_in_fill(struct kp_in *in, size_t n)
 
 		if (make_room(in, step))
 			return -ENOMEM;
-		k = read_some(in->fd, in->buf + in->len, in->cap - in->len);
+		k = read_some(in, in->buf + in->len, in->cap - in->len);
 		if (k < 0)
 			return k;
 		if (!k)

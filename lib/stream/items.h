@@ -14,6 +14,7 @@ struct kp_in {
 	uint8_t *buf;
 	size_t at, len, cap;
 	uint64_t off;		/* of buf[at] in the input */
+	void (*idle)(void *arg, int fd); void *idle_arg; /* before a pipe is waited for; NULL: none */
 };
 int kp_in_open(struct kp_in *in, const char *path, struct kp_err *err);
 void kp_in_close(struct kp_in *in);

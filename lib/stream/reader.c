@@ -2,6 +2,7 @@
 /* Reading: the rows of all inputs, merged by time. */
 #include "reader_int.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,13 +80,17 @@ int kp_reader_next(struct kp_reader *r, const struct kp_row **row, struct kp_err
 	}
 	if (!best)
 		return 0;
+	if (best->row.end > r->src[best->row.source].last_end)
+		r->src[best->row.source].last_end = best->row.end;
 	if (best->row.kind == KP_K_CLOCK_SYNC)
 		kp_reader_clock(r, &best->row);
 	r->st.rows++;
 	if (kp_row_start(&best->row) < r->st.min_start)
 		r->st.min_start = kp_row_start(&best->row);
-	if (best->row.end > r->st.max_end)
+	if (best->row.end > r->st.max_end) {
 		r->st.max_end = best->row.end;
+		kp_reader_saw(r, best->row.source, best->row.end);
+	}
 	*row = &best->row;
 	return 1;
 }
@@ -136,13 +141,13 @@ uint64_t kp_row_id(const struct kp_header *h, const struct kp_row *row)
 
 	memset(&id, 0, sizeof(id));
 	if (row->source < h->nsources)
-		id.session = kp_hash(h->sources[row->source].session, strlen(h->sources[row->source].session), 0);
+		id.session = htole64(kp_session_hash(&h->sources[row->source]));
 	if (row->task) {
-		id.start = row->task->start;
-		id.tid = row->task->tid;
-		id.tgid = row->task->tgid;
+		id.start = htole64(row->task->start);
+		id.tid = htole32(row->task->tid);
+		id.tgid = htole32(row->task->tgid);
 	}
-	id.end = row->end;
-	id.kind = row->kind;
+	id.end = htole64(row->end);
+	id.kind = htole16(row->kind);
 	return kp_hash(&id, sizeof(id), 0);
 }

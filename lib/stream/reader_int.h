@@ -10,6 +10,7 @@
 struct kp_clock { uint64_t mono; int64_t off; };	/* from mono on, wall = mono + off */
 
 struct per_source {
+	uint64_t last_end;
 	struct kp_clock *clock; uint32_t nclock;
 	int64_t line;		/* end + line is a row's place on the line of all sources */
 	uint64_t since, until;	/* monotonic; UINT64_MAX no limit */
@@ -24,6 +25,7 @@ struct input {
 	bool open, done;
 	/* since the last header */
 	bool headed, header_bad, ended;
+	uint64_t rows, blocks;	/* found, passed over, or known to be bad: what the end record counts */
 	uint32_t *source; uint32_t nsource;	/* from the header's number to the reader's */
 	struct kp_remap *remap; uint32_t nremap;
 	struct lane *lane; uint32_t nlane, cap, current;
@@ -53,6 +55,14 @@ struct kp_reader {
 int kp_reader_take_header(struct kp_reader *r, struct input *in, struct kp_header_in *hi);
 int kp_reader_take_end(struct kp_reader *r, const struct kp_end *e);
 void kp_reader_clock(struct kp_reader *r, const struct kp_row *row);
+/* The input has rows until then. */
+static inline void kp_reader_saw(struct kp_reader *r, uint32_t source, uint64_t end)
+{
+	uint64_t wall = kp_reader_wall(r, source, end);
+
+	if (wall > r->st.end_wall)
+		r->st.end_wall = wall;
+}
 
 /* ---- inputs (rinput.c) ---- */
 

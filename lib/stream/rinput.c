@@ -127,7 +127,7 @@ static int report(struct kp_reader *r, struct input *in, struct kp_err *err)
 
 static uint32_t source_of(const struct input *in, uint32_t local)
 {
-	return in->headed && !in->header_bad && local < in->nsource ? in->source[local] : UINT32_MAX;
+	return in->headed && !in->header_bad && !in->ended && local < in->nsource ? in->source[local] : UINT32_MAX;
 }
 
 static bool always(const struct kp_index *x)
@@ -147,27 +147,57 @@ static bool want(void *arg, const struct kp_index *x)
 	struct want_arg *w = arg;
 	uint32_t s = source_of(w->in, x->source);
 
-	if (s == UINT32_MAX)
+	if (s != UINT32_MAX)
+		kp_reader_saw(w->r, s, x->max_end);
+	if (s == UINT32_MAX || (x->max_end >= w->r->src[s].since && x->min_start <= w->r->src[s].until) || always(x))
 		return true;
-	return (x->max_end >= w->r->src[s].since && x->min_start <= w->r->src[s].until) || always(x);
+	w->in->blocks++;
+	w->in->rows += x->rows;
+	return false;
+}
+
+/* A filter's row where rows are missing. */
+static void lost(struct kp_reader *r, struct input *in, uint32_t s, uint64_t from, uint64_t to, uint64_t rows, uint64_t blocks)
+{
+	if (!r->o.loss_rows || s == UINT32_MAX || from > to)
+		return;
+	in->loss = (struct kp_row){ .end = to, .dur = to - from, .kind = KP_K_LOSS_STREAM, .source = s, .a = { rows, blocks } };
+	in->have_loss = true;
 }
 
 static void bad_block(struct kp_reader *r, struct input *in, const struct kp_item_in *item)
 {
-	uint32_t s;
+	const struct kp_index *x = &item->index;
 
 	in->bad_blocks++;
 	r->st.bad_blocks++;
 	if (!item->has_index)
 		return;
-	in->bad_rows += item->index.rows;
-	r->st.bad_rows += item->index.rows;
-	s = source_of(in, item->index.source);
-	if (!r->o.loss_rows || s == UINT32_MAX)
+	in->blocks++;
+	in->rows += x->rows;
+	in->bad_rows += x->rows;
+	r->st.bad_rows += x->rows;
+	lost(r, in, source_of(in, x->source), x->min_start, x->max_end, x->rows, 1);
+}
+
+/* What the end record counts and nobody has seen: a hole, or blocks so damaged that their index went, too. */
+static void missing(struct kp_reader *r, struct input *in, const struct kp_end *e)
+{
+	uint64_t rows = e->rows > in->rows ? e->rows - in->rows : 0, blocks = e->blocks > in->blocks ? e->blocks - in->blocks : 0;
+	uint32_t s = source_of(in, 0);
+
+	if (!rows)
 		return;
-	in->loss = (struct kp_row){ .end = item->index.max_end, .kind = KP_K_LOSS_STREAM, .source = s,
-		.dur = item->index.max_end - item->index.min_start, .a = { item->index.rows, 1 } };
-	in->have_loss = in->loss.dur <= in->loss.end;
+	if (!in->items.bad)
+		kp_items_bad(&in->items);
+	in->bad_rows += rows;
+	r->st.bad_rows += rows;
+	if (in->bad_blocks < blocks) {
+		r->st.bad_blocks += blocks - in->bad_blocks;
+		in->bad_blocks = blocks;
+	}
+	/* whose, and when, is unknown */
+	lost(r, in, s, 0, s == UINT32_MAX ? 0 : r->src[s].last_end, rows, blocks);
 }
 
 static int add_lane(struct kp_reader *r, struct input *in, struct kp_block *b, size_t n)
@@ -186,19 +216,29 @@ static int add_lane(struct kp_reader *r, struct input *in, struct kp_block *b, s
 	b->head.source = source_of(in, b->head.source);
 	in->lane[in->nlane++] = (struct lane){ .b = b };
 	in->epoch_bytes += n;
+	in->blocks += n != 0;
+	in->rows += b->n;
 	r->st.blocks++;
 	r->st.unknown_columns += b->unknown_columns;
 	return 0;
+}
+
+/* Is the header that was read last the block's own? Not where damage took the one in between. */
+static bool belongs(const struct kp_reader *r, const struct input *in, const struct kp_block *b)
+{
+	uint32_t s = source_of(in, b->head.source);
+
+	return s != UINT32_MAX && b->head.session == kp_session_hash(&r->h.sources[s]);
 }
 
 /* 0 read on, 1 an epoch is complete, -errno. */
 static int take_block(struct kp_reader *r, struct input *in, const struct kp_item_in *item)
 {
 	struct kp_block *b = NULL;
-	int rc = item->bad || !in->headed || in->header_bad ? -EBADMSG : kp_block_decode(&b, item->p, item->n, r->pool, &r->scratch);
+	int rc = item->bad ? -EBADMSG : kp_block_decode(&b, item->p, item->n, r->pool, &r->scratch);
 	uint8_t flags;
 
-	if (!rc && source_of(in, b->head.source) == UINT32_MAX) {
+	if (!rc && !belongs(r, in, b)) {
 		kp_block_free(b);
 		rc = -EBADMSG;
 	}
@@ -225,6 +265,7 @@ static int take_header(struct kp_reader *r, struct input *in, const struct kp_it
 	if (in->headed && !in->ended)
 		in->no_end |= !in->header_bad;
 	in->ended = false;
+	in->rows = in->blocks = 0;
 	in->headed = true;
 	in->header_bad = item->bad;
 	if (item->bad)
@@ -274,16 +315,20 @@ static int take_end(struct kp_reader *r, struct input *in, const struct kp_item_
 	struct kp_end e = { 0 };
 	int rc = 0;
 
-	in->ended = true;
-	if (item->bad)
+	if (item->bad) {
+		in->ended = true;
 		return 0;
+	}
 	kp_rec_decode(&d, &kp_rec_end, &e, r->pool);
 	if (d.err == -EBADMSG)
 		kp_items_bad(&in->items);
 	else
 		rc = d.err ? d.err : kp_reader_take_end(r, &e);
+	if (!d.err)
+		missing(r, in, &e);
+	in->ended = true;
 	kp_rec_free(&kp_rec_end, &e);
-	return rc;
+	return rc ? rc : in->have_loss;
 }
 
 /* The next item of the present file. 0 read on, 1 an epoch is complete, 2 the file has ended, -errno. */
@@ -338,8 +383,11 @@ static int next_file(struct kp_reader *r, struct input *in, struct kp_err *err)
 		return 0;
 	}
 	in->headed = in->header_bad = in->ended = in->no_end = false;
+	in->rows = in->blocks = 0;
 	in->bad_blocks = in->bad_rows = 0;
 	rc = kp_items_open(&in->items, in->paths[in->path], err);
+	in->items.in.idle = r->o.idle;
+	in->items.in.idle_arg = r->o.idle_arg;
 	in->open = !rc;
 	return rc;
 }

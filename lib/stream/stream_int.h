@@ -90,6 +90,9 @@ int kp_header_decode(struct kp_header_in *in, const uint8_t *p, size_t n, struct
 void kp_header_in_free(struct kp_header_in *in);
 int kp_header_copy(struct kp_header *out, const struct kp_header *in, uint32_t more_prov); /* with room for more entries */
 
+/* By which blocks and row identities name their source. */
+uint64_t kp_session_hash(const struct kp_source *s);
+
 struct kp_end { uint64_t rows, blocks, graphs; struct kp_prov *prov; uint32_t nprov; };
 extern const struct kp_rec kp_rec_end;
 

@@ -14,6 +14,9 @@
 #define CHUNK 900000		/* Kafka's default limit is 1 MB */
 #define CHUNK_HEAD 65536	/* room in a chunk for its header and end */
 #define MAX_DATA (4u << 20)
+/* Shorter ones occur in compressed data by chance: 8 bytes once in 16 exabytes, 4 bytes once in 4 gigabytes. */
+#define MIN_DELIMITER 8
+#define MAX_DELIMITER 4096
 
 struct per_source {
 	struct kp_build rows, key;
@@ -27,6 +30,9 @@ struct kp_writer {
 	const struct kp_kinds *kinds;
 	struct kp_write_opts o;
 	char *delimiter;
+	size_t ndelimiter;
+	char *seen;		/* the delimiter's length of bytes at most, which were written last */
+	size_t nseen;
 	struct kp_packer p;
 	struct kp_scratch s;
 	struct per_source *src; uint32_t nsrc;
@@ -45,11 +51,37 @@ static int fail(struct kp_writer *w, struct kp_err *err, int rc, const char *wha
 	return rc ? kp_err(err, -rc, "%s: %s", what, strerror(-rc)) : 0;
 }
 
-/* Hands what is in out to the kernel. */
-static int hand_over(struct kp_writer *w, struct kp_err *err)
+/* Would the delimiter be found too early in what is in out, or across the edge to what was written before? Remembers the end of it. */
+static bool splits(struct kp_writer *w, bool end)
 {
-	int rc = w->p.out.err ? w->p.out.err : kp_write_all(w->fd, w->p.out.p, w->p.out.len);
+	size_t n = w->ndelimiter, out = w->p.out.len, keep = out < n ? out : n, k;
+	char edge[2 * MAX_DELIMITER];
 
+	memcpy(edge, w->seen, w->nseen);
+	memcpy(edge + w->nseen, w->p.out.p, keep);
+	for (k = 0; k < w->nseen && k + n <= w->nseen + keep; k++)
+		if (!memcmp(edge + k, w->delimiter, n))
+			return true;
+	if (memmem(w->p.out.p, out - (end ? 1 : 0), w->delimiter, n))
+		return true;
+	k = w->nseen + keep;
+	w->nseen = end ? 0 : k < n ? k : n - 1;
+	memmove(w->seen, out < n ? edge + k - w->nseen : (char *)w->p.out.p + out - w->nseen, w->nseen);
+	return false;
+}
+
+/* Hands what is in out to the kernel. end: the chunk ends with it. */
+static int hand_over(struct kp_writer *w, bool end, struct kp_err *err)
+{
+	int rc;
+
+	if (w->delimiter && end)
+		kp_buf_add(&w->p.out, w->delimiter, w->ndelimiter);
+	if (w->delimiter && !w->p.out.err && w->p.out.len && splits(w, end)) {
+		w->failed = -EINVAL;
+		return kp_err(err, EINVAL, "the delimiter occurs inside the stream: choose another, longer one");
+	}
+	rc = w->p.out.err ? w->p.out.err : kp_write_all(w->fd, w->p.out.p, w->p.out.len);
 	if (!rc) {
 		w->st.bytes += w->p.out.len;
 		w->chunk_len += w->p.out.len;
@@ -108,8 +140,10 @@ static int set_opts(struct kp_writer *w, const struct kp_write_opts *o)
 	if (!w->o.block_bytes || w->o.block_bytes > KP_MAX_ITEM / 2)
 		w->o.block_bytes = KP_MAX_ITEM / 2;
 	if (w->o.delimiter) {
+		w->ndelimiter = strlen(w->o.delimiter);
 		w->delimiter = strdup(w->o.delimiter);
-		if (!w->delimiter)
+		w->seen = malloc(w->ndelimiter + 1);
+		if (!w->delimiter || !w->seen)
 			return -ENOMEM;
 		if (!w->o.chunk_bytes)
 			w->o.chunk_bytes = CHUNK;
@@ -132,6 +166,7 @@ static void writer_free(struct kp_writer *w)
 	kp_packer_free(&w->p);
 	kp_scratch_free(&w->s);
 	free(w->delimiter);
+	free(w->seen);
 	free(w);
 }
 
@@ -146,6 +181,11 @@ int kp_writer_open(struct kp_writer **out, int fd, bool own, const struct kp_hea
 		return kp_err(err, ENOMEM, "out of memory");
 	w->fd = fd;
 	w->kinds = kinds;
+	if (opts && opts->delimiter && (strlen(opts->delimiter) < MIN_DELIMITER || strlen(opts->delimiter) > MAX_DELIMITER)) {
+		rc = kp_err(err, EINVAL, "the delimiter has %zu bytes, but needs %d to %d: a shorter one occurs in compressed data by chance",
+			    strlen(opts->delimiter), MIN_DELIMITER, MAX_DELIMITER);
+		goto fail;
+	}
 	if (set_opts(w, opts) || kp_header_copy(&w->h, hdr, 0) || add_sources(w) ||
 	    kp_packer_init(&w->p, w->o.level) || kp_scratch_init(&w->s)) {
 		kp_err(err, ENOMEM, "out of memory");
@@ -154,7 +194,7 @@ int kp_writer_open(struct kp_writer **out, int fd, bool own, const struct kp_hea
 	w->h.version = 1;
 	rc = put_header(w);
 	if (!rc)
-		rc = hand_over(w, err);
+		rc = hand_over(w, false, err);
 	if (rc)
 		goto fail;
 	w->own = own;
@@ -175,10 +215,8 @@ static int chunk_break(struct kp_writer *w, struct kp_err *err)
 		return 0;
 	w->p.out = (struct kp_buf){ 0 };
 	rc = put_end(w);
-	if (!rc && w->delimiter)
-		rc = kp_buf_str(&w->p.out, w->delimiter);
 	if (!rc)
-		rc = hand_over(w, err);
+		rc = hand_over(w, true, err);
 	w->chunk_len = 0;
 	if (!rc)
 		rc = put_header(w);
@@ -195,7 +233,7 @@ static int put_block(struct kp_writer *w, uint32_t i, bool key, bool more, struc
 {
 	struct per_source *s = &w->src[i];
 	struct kp_build *b = key ? &s->key : &s->rows;
-	struct kp_block_head h = { .source = i, .seq = s->seq, .flags = (key ? KP_IX_KEYFRAME : 0) | (more ? KP_IX_MORE : 0) };
+	struct kp_block_head h = { .source = i, .seq = s->seq, .session = kp_session_hash(&w->h.sources[i]), .flags = (key ? KP_IX_KEYFRAME : 0) | (more ? KP_IX_MORE : 0) };
 	uint32_t rows = b->n;
 	int rc;
 
@@ -222,7 +260,7 @@ static int put_out(struct kp_writer *w, const struct packed *sum, int rc, struct
 	w->st.blocks += sum->blocks;
 	w->chunk.blocks += sum->blocks;
 	w->chunk.rows += sum->rows;
-	return sum->blocks ? hand_over(w, err) : 0;
+	return sum->blocks ? hand_over(w, false, err) : 0;
 }
 
 static int flush_keys(struct kp_writer *w, struct kp_err *err)
@@ -325,8 +363,10 @@ int kp_writer_update(struct kp_writer *w, const struct kp_header *hdr, struct kp
 		return 0;
 	rc = add_sources(w);
 	if (!rc)
+		rc = put_end(w);
+	if (!rc)
 		rc = put_header(w);
-	return rc ? fail(w, err, rc, "cannot make a header") : hand_over(w, err);
+	return rc ? fail(w, err, rc, "cannot make a header") : hand_over(w, false, err);
 }
 
 int kp_writer_graph(struct kp_writer *w, const struct kp_graph *g, struct kp_err *err)
@@ -341,7 +381,7 @@ int kp_writer_graph(struct kp_writer *w, const struct kp_graph *g, struct kp_err
 	if (!rc)
 		rc = chunk_break(w, err);
 	w->chunk.graphs++;
-	return rc ? fail(w, err, rc, "cannot make a graph") : hand_over(w, err);
+	return rc ? fail(w, err, rc, "cannot make a graph") : hand_over(w, false, err);
 }
 
 int kp_writer_key_begin(struct kp_writer *w, uint64_t t0, struct kp_err *err)
@@ -384,9 +424,7 @@ int kp_writer_close(struct kp_writer *w, uint64_t rows_in, struct kp_err *err)
 			p->rows_out = w->st.rows;
 		}
 		rc = put_end(w);
-		if (!rc && w->delimiter)
-			rc = kp_buf_str(&w->p.out, w->delimiter);
-		rc = rc ? fail(w, err, rc, "cannot end the stream") : hand_over(w, err);
+		rc = rc ? fail(w, err, rc, "cannot end the stream") : hand_over(w, true, err);
 	}
 	if (w->own && close(w->fd) && !rc && !w->failed)
 		rc = kp_err(err, errno, "cannot write the stream: %s", strerror(errno));

@@ -7,6 +7,8 @@
 
 #include <zstd.h>
 
+#include "stream/stream_int.h"
+
 #define ROWS 120
 
 static const uint8_t payload[64] = "bytes";
@@ -69,13 +71,15 @@ static void put(int fd, const uint8_t *p, size_t n)
 struct small { struct world w; struct kp_row rows[ROWS]; uint8_t *p; size_t n; int fd; };
 
 /* Three blocks of two sources, and no long kind table: the file is to be small. */
-static void small_make(struct small *s)
+static void small_make_as(struct small *s, const char *session)
 {
 	struct kp_writer *kw;
 	struct kp_err err;
 	uint64_t t = 1000;
 
-	world_init(&s->w, 2, 99);
+	world_init(&s->w, 2, 99 + strlen(session));
+	for (int i = 0; i < 2; i++)
+		snprintf(s->w.src[i].session, sizeof(s->w.src[i].session), "%s%d", session, i);
 	s->fd = memfd_create("small", 0);
 	assert_int_equal(kp_writer_open(&kw, s->fd, false, &s->w.h, s->w.kinds, &(struct kp_write_opts){ .block_rows = 50 }, &err), 0);
 	for (uint32_t i = 0; i < ROWS; i++) {
@@ -88,6 +92,11 @@ static void small_make(struct small *s)
 	s->n = (size_t)lseek(s->fd, 0, SEEK_END);
 	s->p = malloc(s->n);
 	assert_int_equal(pread(s->fd, s->p, s->n, 0), s->n);
+}
+
+static void small_make(struct small *s)
+{
+	small_make_as(s, "one");
 }
 
 static void small_free(struct small *s)
@@ -146,6 +155,80 @@ static void test_flip(void **state)
 		s.p[i] = was;
 	}
 	small_free(&s);
+}
+
+/* Where item number i begins, and what it is. */
+static size_t item_at(const struct small *s, int i, struct kp_index *x)
+{
+	size_t at = 0;
+
+	for (;; i--) {
+		size_t head = 8 + (size_t)(s->p[at + 4] | s->p[at + 5] << 8 | s->p[at + 6] << 16);
+
+		assert_int_equal(kp_index_decode(x, s->p + at, head), 0);
+		if (!i)
+			return at;
+		at += head;
+		for (uint32_t f = 0; f < x->nframes; f++)
+			at += kp_index_frame(x, f).size;
+	}
+}
+
+/* A block that is gone with its index leaves no trace but the count in the end record. */
+static void test_hole(void **state)
+{
+	struct small s;
+	struct kp_index x;
+	struct result res;
+	size_t from, to;
+
+	(void)state;
+	small_make(&s);
+	from = item_at(&s, 2, &x);
+	assert_int_equal(x.type, KP_I_BLOCK);
+	to = item_at(&s, 3, &x);
+	memmove(s.p + from, s.p + to, s.n - to);
+	put(s.fd, s.p, s.n - (to - from));
+	res = read_back(s.fd, s.rows, false);
+	assert_int_equal(res.rc, 0);
+	assert_int_equal(res.found, 1);
+	assert_int_equal(res.what, KP_DAMAGED);
+	assert_true(res.bad_rows > 0);
+	assert_int_equal(res.rows + res.bad_rows, ROWS);
+	small_free(&s);
+}
+
+/* Two files joined, and the end of the first and the header of the second are gone: nobody can say whose rows follow. */
+static void test_header_lost(void **state)
+{
+	struct small s, t;
+	struct kp_index x;
+	struct result res;
+	size_t from, to;
+	uint8_t *p;
+
+	(void)state;
+	small_make(&s);
+	small_make_as(&t, "two");
+	for (int i = 0;; i++) {
+		from = item_at(&s, i, &x);
+		if (x.type == KP_I_END)
+			break;
+	}
+	to = item_at(&t, 1, &x);
+	p = malloc(s.n + t.n);
+	memcpy(p, s.p, s.n);
+	memcpy(p + s.n, t.p, t.n);
+	memset(p + from, 0, s.n - from + to);
+	put(s.fd, p, s.n + t.n);
+	res = read_back(s.fd, s.rows, false);
+	assert_int_equal(res.rc, 0);
+	assert_int_equal(res.rows, ROWS);
+	assert_int_equal(res.bad_rows, ROWS);
+	assert_int_equal(res.found, 1);
+	free(p);
+	small_free(&s);
+	small_free(&t);
 }
 
 /* Damage of any other sort: no crash, no row that was not written. */
@@ -227,7 +310,8 @@ static void test_other(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut), cmocka_unit_test(test_flip), cmocka_unit_test(test_noise), cmocka_unit_test(test_other),
+		cmocka_unit_test(test_cut), cmocka_unit_test(test_flip), cmocka_unit_test(test_hole), cmocka_unit_test(test_header_lost),
+		cmocka_unit_test(test_noise), cmocka_unit_test(test_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,78 @@ static void test_chunks(void **state)
 	world_free(&w);
 }
 
+static int open_with(struct world *w, const char *delimiter, struct kp_err *err)
+{
+	struct kp_writer *kw;
+	int fd = memfd_create("delimiter", 0);
+	int rc = kp_writer_open(&kw, fd, true, &w->h, w->kinds, &(struct kp_write_opts){ .delimiter = delimiter }, err);
+
+	if (!rc)
+		rc = kp_writer_close(kw, 0, err);
+	else
+		close(fd);
+	return rc;
+}
+
+/* A delimiter that also occurs inside would tear messages: it is refused. */
+static void test_delimiter(void **state)
+{
+	static const char *const inside[] = { "\x5b\x2a\x4d\x18P", "KPIX\x01\x01", "1234567" };
+	struct world w;
+	struct kp_err err = { "" };
+
+	(void)state;
+	world_init(&w, 1, 9);
+	assert_int_equal(open_with(&w, "12345678", &err), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(open_with(&w, inside[i], &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "needs 8"));
+	}
+	/* bytes of the compressed header, as the writer will make it again */
+	for (int k = 0; k < 200; k++) {
+		char d[9] = "";
+		int fd = write_rows(&w, NULL, 0, &(struct kp_write_opts){ .chunk_bytes = 900000 });
+
+		assert_int_equal(pread(fd, d, 8, 200 + 8 * k), 8);
+		close(fd);
+		if (strlen(d) < 8)
+			continue;
+		assert_int_equal(open_with(&w, d, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "occurs inside"));
+	}
+	world_free(&w);
+}
+
+/* A filter learns of sources as it goes: what it writes is whole, and everything is in it. */
+static void test_update(void **state)
+{
+	struct world w;
+	struct kp_row *rows;
+	struct kp_writer *kw;
+	struct kp_err err = { "" };
+	int fd = memfd_create("update", 0);
+
+	(void)state;
+	world_init(&w, 2, 40);
+	rows = make_rows(&w, 600, 2);
+	for (int i = 0; i < 300; i++)
+		rows[i].source = 0;
+	w.h.nsources = 1;
+	assert_int_equal(kp_writer_open(&kw, fd, false, &w.h, w.kinds, NULL, &err), 0);
+	for (int i = 0; i < 600; i++) {
+		if (i == 300) {
+			w.h.nsources = 2;
+			assert_int_equal(kp_writer_update(kw, &w.h, &err), 0);
+		}
+		assert_int_equal(kp_writer_row(kw, &rows[i], &err), 0);
+	}
+	assert_int_equal(kp_writer_close(kw, 600, &err), 0);
+	check_same(fd, rows, 600);
+	close(fd);
+	free(rows);
+	world_free(&w);
+}
+
 /* Limits of time give the rows that touch them, and skip blocks that hold none. */
 static void test_limits(void **state)
 {
@@ -358,7 +430,8 @@ static void test_graph(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks), cmocka_unit_test(test_delimiter), cmocka_unit_test(test_update),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_merge), cmocka_unit_test(test_keyframe), cmocka_unit_test(test_graph),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kp-query: prints and filters streams. See kp-query(1). */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,8 @@
 #include <kp/export.h>
 #include <kp/query.h>
 #include <kp/util.h>
+
+#define FLUSH 100000000	/* ns */
 
 enum { O_SINCE = 256, O_UNTIL, O_AROUND, O_KINDS, O_INFO, O_STRICT, O_UTC };
 
@@ -45,6 +48,10 @@ struct args {
 	bool info, kinds, utc;
 	bool misused;		/* what was asked for makes no sense */
 	struct kp_query *query;
+	struct kp_export *export;
+	uint64_t flushed;
+	int flush_rc;
+	struct kp_err flush_err;
 	int fd;			/* of the output, -1 not opened yet */
 	bool progress;		/* a progress line may be shown */
 	uint64_t began, shown;
@@ -116,6 +123,22 @@ static void progress(void *arg)
 	fprintf(stderr, ", %llu rows\033[K", (unsigned long long)st.rows_in);
 }
 
+/*
+ * The input is a pipe with nothing in it: whoever watches a host wants to see what there is. Not more often than
+ * ten times a second, though, since blocks of a few rows do not compress.
+ */
+static void idle(void *arg, int fd)
+{
+	struct args *a = arg;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t since = kp_now_mono() - a->flushed;
+
+	if (!a->export || a->flush_rc || (since < FLUSH && poll(&p, 1, (int)((FLUSH - since) / 1000000) + 1)))
+		return;
+	a->flush_rc = kp_export_flush(a->export, &a->flush_err);
+	a->flushed = kp_now_mono();
+}
+
 /* The first operand, when it is no file but can be read as an expression. */
 static bool is_expression(const char *s)
 {
@@ -166,6 +189,10 @@ static int print_rows(struct args *a, struct kp_export *x, struct kp_err *err)
 		rc = kp_export_row(x, row, err);
 		if (!rc)
 			rc = pass_graphs(a, x, err);
+		if (!rc && a->flush_rc) {
+			*err = a->flush_err;
+			rc = a->flush_rc;
+		}
 		if (rc)
 			return rc;
 	}
@@ -216,8 +243,10 @@ static int query(struct args *a, int argc, char **argv, struct kp_err *err)
 	xo.reader = kp_query_reader(a->query);
 	xo.color = terminal && kp_color(stdout);
 	rc = kp_export_open(&x, format, a->fd, &xo, err);
+	a->export = x;
 	if (!rc)
 		rc = print_rows(a, x, err);
+	a->export = NULL;
 	kp_query_stats(a->query, &st);
 	e = kp_export_close(x, !rc, st.rows_in, err);
 	clear_progress(a);
@@ -255,7 +284,8 @@ int main(int argc, char **argv)
 
 	a.q.found = found;
 	a.q.tick = progress;
-	a.q.found_arg = a.q.tick_arg = &a;
+	a.q.idle = idle;
+	a.q.found_arg = a.q.tick_arg = a.q.idle_arg = &a;
 	first = kp_opts(&tool, argc, argv, false, &a.common, take, &a, &status);
 	if (first < 0)
 		return status;

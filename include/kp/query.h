@@ -37,6 +37,7 @@ struct kp_query_opts {
 	bool strict;
 	kp_find_fn found; void *found_arg;
 	void (*tick)(void *arg); void *tick_arg; /* called every few thousand rows read, NULL: not */
+	void (*idle)(void *arg, int fd); void *idle_arg; /* see kp_read_opts */
 };
 
 struct kp_query;

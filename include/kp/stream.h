@@ -121,6 +121,8 @@ struct kp_read_opts {
 	bool strict;		/* damage is an error (-EBADMSG) rather than a finding */
 	bool loss_rows;		/* for filters: what was skipped as damaged comes as rows loss.stream */
 	kp_find_fn found; void *found_arg; /* NULL: keep quiet */
+	/* Called before a pipe, fd, is waited for, so that a filter can pass on what it has; NULL: not. */
+	void (*idle)(void *arg, int fd); void *idle_arg;
 };
 
 /*
@@ -145,6 +147,7 @@ struct kp_read_stats {
 	uint64_t bad_blocks, bad_rows;	/* damaged; bad_rows as far as their index told */
 	bool torn, damaged, complete;	/* complete: every input had its end record */
 	uint64_t min_start, max_end;
+	uint64_t end_wall;	/* the latest wall-clock time of what was read or, by the indexes, skipped */
 	uint64_t unknown_columns, unknown_items; /* of a newer version, left out */
 };
 void kp_reader_stats(const struct kp_reader *r, struct kp_read_stats *st);

@@ -113,6 +113,7 @@ static void find_noise(struct kp_query *q)
 static int open_input(struct kp_query *q, struct kp_err *err)
 {
 	struct kp_read_opts ro = { .strict = q->o.strict, .found = q->o.found, .found_arg = q->o.found_arg,
+				   .idle = q->o.idle, .idle_arg = q->o.idle_arg,
 				   .loss_rows = q->o.keep & (KP_QUERY_LOSSES | KP_QUERY_CONTEXT) };
 	struct kp_cover c = { 0 };
 	int rc = 0;

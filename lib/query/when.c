@@ -54,20 +54,13 @@ int kp_cover_find(struct kp_cover *c, const struct kp_query_opts *o, struct kp_e
 		goto out;
 	}
 	rc = kp_reader_open(&r, o->paths, o->npaths, pool, kinds, &ro, err);
-	while (!rc && (rc = kp_reader_next(r, &row, err)) > 0) {
-		uint64_t wall = kp_reader_wall(r, row->source, row->end);
-
-		c->end = wall > c->end ? wall : c->end;
+	while (!rc && (rc = kp_reader_next(r, &row, err)) > 0)
 		rc = 0;
-	}
 	if (rc)
 		goto out;
-	const struct kp_header *h = kp_reader_header(r);
-
 	kp_reader_stats(r, &st);
-	kp_cover_header(c, h);
-	if (h->nsources == 1 && st.max_end && kp_reader_wall(r, 0, st.max_end) > c->end)
-		c->end = kp_reader_wall(r, 0, st.max_end);
+	kp_cover_header(c, kp_reader_header(r));
+	c->end = c->begin ? st.end_wall : 0;
 out:
 	kp_reader_close(r);
 	kp_kinds_free(kinds);

@@ -45,7 +45,7 @@ _kp_enrich() {
 	-D|--delimiter) return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W '-s --spans -m --map -a --all -D --delimiter -o --output -q --quiet -v --verbose -h --help -V --version ' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W '-s --spans -m --map -a --all --strict -D --delimiter -o --output -q --quiet -v --verbose -h --help -V --version ' -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi

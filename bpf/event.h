@@ -33,7 +33,8 @@
  *   sched_process_fork sched_process_exec sched_process_exit task_rename cgroup_attach_task
  *                                            proc.*: needed always
  *   signal_generate                          sig.send
- *   sock_send_length sock_recv_length        net.send net.recv tcp.send tcp.recv
+ *   sock_send_length sock_recv_length        net.send net.recv tcp.send tcp.recv; before 6.3 sys_exit makes them, of
+ *                                            the calls whose sys_info.want is set
  *   inet_sock_set_state                      tcp.state tcp.connect tcp.accept
  *   tcp_retransmit_skb tcp_send_reset tcp_receive_reset   tcp.retransmit tcp.reset
  *   block_io_start block_rq_insert block_rq_issue block_rq_complete block_rq_merge block_rq_requeue

@@ -143,6 +143,7 @@ struct request {
 
 struct dirty_throttle_control { unsigned long dirty, limit; };
 struct trace_event_raw_balance_dirty_pages { unsigned long wb_setpoint; };	/* bdi_setpoint where it has other arguments */
+struct trace_event_raw_sock_msg_length { int ret; };	/* sock_send_length and sock_recv_length, from 6.3 on */
 struct trace_event_raw_mark_victim { unsigned int uid; };
 struct device { unsigned int devt; };
 struct backing_dev_info { struct device *owner; };

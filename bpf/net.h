@@ -197,6 +197,40 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
+/*
+ * Before 6.3 no tracepoint tells of messages: the calls that send and receive are looked at when they return.
+ * What several of them move at once (sendmmsg) and what io_uring does is missing there.
+ */
+static __noinline int message_by_call(struct task_struct *p, const struct pt_regs *regs, __u32 nr, long ret)
+{
+	const struct file *f;
+	struct socket *so;
+	__u32 flags = 0;
+	bool send = false;
+
+	switch (nr) {
+	case NR_write: case NR_writev: case NR_sendto: case NR_sendmsg: case NR_sendfile:
+		send = true;
+		break;
+	case NR_recvfrom:
+		flags = sys_arg(regs, 3, false);
+		break;
+	case NR_recvmsg:
+		flags = sys_arg(regs, 2, false);
+		break;
+	case NR_read: case NR_readv:
+		break;
+	default:
+		return 0;
+	}
+	if (ret == -EAGAIN || flags & MSG_PEEK || is_compat(p) || !(f = file_at(p, sys_arg(regs, 0, false))) ||
+	    (BPF_CORE_READ(f, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	so = BPF_CORE_READ(f, private_data);
+	count_bytes(ret, send);
+	return write_message(BPF_CORE_READ(so, sk), ret, send);
+}
+
 /* Is a row about sk wanted that the present task may have nothing to do with? */
 static __always_inline bool wanted_sock(const struct sock *sk, struct task_struct *p, __u16 irq)
 {

@@ -94,6 +94,10 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	if (!t || !t->enter)
 		return 0;
 	began = t->enter;
+	nr = t->nr;
+	si = info_of(nr);
+	if (!bpf_core_type_exists(struct trace_event_raw_sock_msg_length))
+		message_by_call(p, regs, si->nr, ret);
 	t->enter = 0;
 	now = bpf_ktime_get_ns();
 	if (t->pend & PEND_REFAULT) {
@@ -102,9 +106,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	}
 	if (now - began < cfg.min_dur)
 		return 0;
-	nr = t->nr;
 	compat = nr >= SYS_MAX;
-	si = info_of(nr);
 	kind = KP_K_SYS + si->nr;
 	if (shed_call(now - began, ret, kind) || !(s = scratch(SCRATCH_TASK)))
 		return 0;

@@ -64,7 +64,7 @@ static void id_file(const char *path, char *out, size_t cap)
 		return;
 	buf[strcspn(buf, "\n ")] = 0;
 	if (strlen(buf) < cap)
-		strcpy(out, buf);
+		memcpy(out, buf, strlen(buf) + 1);
 }
 
 static void random_id(char *out, size_t cap)

@@ -55,7 +55,7 @@ static int want_files(struct kp_resolve *r, const struct kp_task *task)
 
 	if (k->n == k->cap) {
 		uint32_t cap = k->cap ? k->cap * 2 : 256;
-		const struct kp_task **p = realloc(k->proc, cap * sizeof(*k->proc));
+		const struct kp_task **p = realloc(k->proc, cap * sizeof(const struct kp_task *));
 
 		if (!p)
 			return -ENOMEM;

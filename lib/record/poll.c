@@ -47,12 +47,12 @@ static int set_mount(struct kp_resolve *r, int cg, const char *dir, const char *
 	struct rs_mount *m = &r->mount[cg];
 
 	/* a mount of the whole tree is better than one of a part */
-	if (m->dir && (!m->root_len || strcmp(root, "/")))
+	if (m->dir && (!m->root_len || strcmp(root, "/") != 0))
 		return 0;
 	free(m->dir);
 	free(m->root);
 	m->dir = strdup(dir);
-	m->root = strdup(strcmp(root, "/") ? root : "");
+	m->root = strdup(strcmp(root, "/") != 0 ? root : "");
 	if (!m->dir || !m->root)
 		return -ENOMEM;
 	m->root_len = strlen(m->root);
@@ -71,7 +71,7 @@ static int mount_line(struct kp_resolve *r, char *line)
 	field(&p);
 	root = field(&p);
 	dir = field(&p);
-	while ((f = field(&p)) && strcmp(f, "-"))
+	while ((f = field(&p)) && strcmp(f, "-") != 0)
 		;
 	type = field(&p);
 	field(&p);
@@ -206,7 +206,7 @@ static ssize_t group_file(struct kp_resolve *r, const struct rs_group *g, const 
 	char path[2 * RS_PATH];
 	int n;
 
-	if (!m->dir || p->len < m->root_len || memcmp(p->p, m->root, m->root_len) || memchr(p->p, 0, p->len) ||
+	if (!m->dir || p->len < m->root_len || memcmp(p->p, m->root, m->root_len) != 0 || memchr(p->p, 0, p->len) ||
 	    (p->len > 3 && !memcmp(p->p, "/../", 4)))
 		return -EXDEV;	/* not to be seen from here */
 	n = snprintf(path, sizeof(path), "%s%s/%s", m->dir, p->p + m->root_len, name);

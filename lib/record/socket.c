@@ -29,7 +29,7 @@ static bool unmap(uint8_t a[16])
 
 	if (!memcmp(a, none, 16))
 		return true;
-	if (memcmp(a, mapped, 12))
+	if (memcmp(a, mapped, 12) != 0)
 		return false;
 	memmove(a, a + 12, 4);
 	memset(a + 4, 0, 12);

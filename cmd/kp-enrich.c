@@ -345,6 +345,10 @@ int main(int argc, char **argv)
 	first = kp_opts(&tool, argc, argv, false, &a.common, take, &a, &status);
 	if (first < 0)
 		return status;
+	/* its own arguments stand in the header, where the delimiter must not be */
+	for (int i = 1; a.write.delimiter && i < first; i++)
+		if (strstr(argv[i], a.write.delimiter))
+			argv[i] = (char *)"...";
 	signal(SIGPIPE, SIG_IGN);
 	if (twice_stdin(&a, (const char *const *)argv + first, argc - first)) {
 		kp_warn(&tool, "standard input can be one thing only: the stream, --spans or --map");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A shop on two hosts as a stream: customers ask the api for checkouts, the api asks the database. With an argument
- * it writes that stream for tests/tool: "all" on one host; "web" or "db", whose wall clock is 5 ms ahead. Without, it tests what the reader and
- * the writer do for kp-enrich: shifts and provenance.
+ * it writes that stream for tests/tool: "all" on one host; "web" or "db", whose wall clock is 5 ms ahead; "hostile",
+ * where the api's name is an escape sequence; "live", a request every 300 ms, then nothing for 20 s.
+ * Without, it tests what the reader and the writer do for kp-enrich: shifts and provenance.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ struct scene {
 	struct kp_source src;
 	struct kp_prov prov;
 	int only;		/* this host's rows, -1 all */
+	const char *api;	/* its name */
 	uint32_t pos[65536];	/* stream position by sending port */
 	uint64_t mono0;
 };
@@ -84,7 +86,7 @@ static void say(struct scene *s, double ms, enum host from, const struct kp_task
 
 static void checkout(struct scene *s, int i)
 {
-	const struct kp_task *load = who(s, 5, "loadgen"), *api = who(s, 10, "api"), *db = who(s, 20, "postgres");
+	const struct kp_task *load = who(s, 5, "loadgen"), *api = who(s, 10, s->api), *db = who(s, 20, "postgres");
 	double t = 1000.0 * (i + 1), slow = i == SLOW ? 800 : 8;
 	char buf[256];
 	size_t n;
@@ -110,7 +112,7 @@ static void checkout(struct scene *s, int i)
 	event(s, DB_HOST, KP_K_SYS_getpid, db, t + 900, t + 901);
 }
 
-static void scene(int fd, int only)
+static void scene(int fd, int only, const char *api, bool live)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 	bool db = only == DB_HOST;
@@ -119,6 +121,7 @@ static void scene(int fd, int only)
 	if (!s || kp_pool_new(&s->pool) || kp_kinds_new(&s->kinds))
 		exit(1);
 	s->only = only;
+	s->api = api;
 	s->mono0 = (db ? 777 : 1000) * SEC;
 	s->src = (struct kp_source){ .host = kp_pool_cstr(s->pool, db ? "db1" : "web1"), .cpus = 2, .page_size = 4096, .hz = 100,
 				     .mono0 = s->mono0, .real0 = REAL0 + (db ? DB_AHEAD : 0), .boot0 = s->mono0, .utc_offset = 3600 };
@@ -133,8 +136,15 @@ static void scene(int fd, int only)
 	clock.a[1] = clock.a[2] = s->src.real0;
 	if (kp_writer_row(s->w, &clock, NULL))
 		exit(1);
-	for (int i = 0; i < REQUESTS; i++)
+	for (int i = 0; i < REQUESTS; i++) {
 		checkout(s, i);
+		if (live && kp_writer_flush(s->w, NULL))
+			exit(1);
+		if (live)
+			usleep(300000);
+	}
+	if (live)
+		sleep(20);
 	if (kp_writer_close(s->w, 0, NULL))
 		exit(1);
 	kp_kinds_free(s->kinds);
@@ -149,7 +159,7 @@ static int scene_file(int only, char path[32])
 	int fd = memfd_create("scene", 0);
 
 	assert_true(fd >= 0);
-	scene(fd, only);
+	scene(fd, only, "api", false);
 	snprintf(path, 32, "/proc/self/fd/%d", fd);
 	return fd;
 }
@@ -266,7 +276,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(shifts), cmocka_unit_test(provenance) };
 
 	if (argc > 1) {
-		scene(STDOUT_FILENO, !strcmp(argv[1], "web") ? WEB_HOST : !strcmp(argv[1], "db") ? DB_HOST : -1);
+		scene(STDOUT_FILENO, !strcmp(argv[1], "web") ? WEB_HOST : !strcmp(argv[1], "db") ? DB_HOST : -1,
+		      strcmp(argv[1], "hostile") ? "api" : "\033]0;pwned\007\n\xff", !strcmp(argv[1], "live"));
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

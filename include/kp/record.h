@@ -83,6 +83,8 @@ struct kp_record_stats {
 	uint64_t lost;		/* events that the kernel side had to drop */
 	uint64_t late;		/* events whose end was put off a little, since they came after later ones */
 	uint64_t bad;		/* records that could not be understood: never, but for a bug */
+	uint64_t ring_bytes, ring_max;	/* room for records per CPU, and the most that one ever held */
+	uint64_t gap_max;	/* ns: the longest time between two looks at the rings */
 };
 void kp_record_stats(const struct kp_record *r, struct kp_record_stats *st);
 /*

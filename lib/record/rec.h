@@ -53,10 +53,12 @@ struct kp_record {
 	struct kp_child child;
 	int epfd, stopfd;
 	volatile int stops;		/* calls of kp_record_stop */
-	uint64_t started, last_end;	/* end of the last row given to the sink */
+	uint64_t started, last_drain;
+	uint64_t last_end;		/* of the last row given to the sink */
 	uint64_t next_tick, next_second, next_open, next_key, next_clock;
 	int64_t wall_off;		/* wall clock less monotonic, at the last look */
 	bool counted_out;		/* o.count is reached */
+	bool behind;			/* rows were left that could be written */
 	bool pressed;			/* a ring was half full since losses were last read */
 	struct kp_record_stats st;
 };

@@ -17,7 +17,8 @@
 #include "filter.h"
 
 enum {
-	HELD_MAX = 64 << 20,	/* bytes of records that wait for others; beyond, order is given up first */
+	HELD_MAX = 64 << 20,	/* bytes of records that wait to be put in order and written */
+	EMIT_MAX = 10 * MS,	/* so long rows are written until the rings are looked at again */
 	POOL_MAX = 64 << 20,	/* bytes of the pool after which a new one is begun */
 	OPEN_MIN = 1000 * MS,	/* operations that last so long are told of before they end */
 };
@@ -73,6 +74,9 @@ static int make(struct kp_record *r, struct kp_err *err)
 	r->dec->ids = r->o.data == KP_DATA_IDS;
 	r->dec->payload = r->o.data == KP_DATA_RAW ? r->o.payload : 0;
 	kp_resolve_sock_preload(r->res);
+	/* The kernel's symbols are read with the first stack: not while events come in. */
+	if (kp_filter_any(r->kinds, r->o.kinds, "sched.*,lock.*"))
+		kp_resolve_stack(r->res, &(uint64_t){ 1 }, 1);
 	return 0;
 }
 
@@ -99,6 +103,7 @@ static int make_loaded(struct kp_record *r, struct kp_err *err)
 	r->header = (struct kp_header){ .version = 1, .sources = &r->source, .nsources = 1,
 					.hooks = r->hooks.hook, .nhooks = r->hooks.n };
 	r->started = kp_now_mono();
+	r->st.ring_bytes = r->ring_size;
 	return rc;
 }
 
@@ -249,6 +254,22 @@ static int emit(struct kp_record *r, uint64_t upto)
 	return rc;
 }
 
+/* The same, but the rings must not fill up meanwhile: there may be names to look up, or a slow disk. */
+static int emit_some(struct kp_record *r, uint64_t upto, uint64_t now)
+{
+	struct kp_merged m;
+	uint32_t n = 0;
+	int rc = 0;
+
+	r->behind = false;
+	kp_merge_begin(&r->merge);
+	while (!rc && !r->behind && kp_merge_next(&r->merge, upto, &m)) {
+		rc = emit_one(r, &m);
+		r->behind = ++n % 16 == 0 && kp_now_mono() - now > EMIT_MAX;
+	}
+	return rc;
+}
+
 int kp_rec_queue(struct kp_record *r, const struct kp_row *row)
 {
 	return kp_merge_add(&r->merge, r->ncpu, row->end, row, sizeof(*row));
@@ -271,14 +292,21 @@ static int take(void *arg, const void *rec, uint32_t len)
 
 int kp_rec_drain(struct kp_record *r)
 {
+	uint64_t used, now = kp_now_mono();
 	long n;
 
+	if (r->last_drain && now - r->last_drain > r->st.gap_max)
+		r->st.gap_max = now - r->last_drain;
+	r->last_drain = now;
 	for (uint32_t i = 0; i < r->ncpu; i++) {
 		struct into in = { r, i };
 
 		if (!r->ring[i].consumer)
 			continue;
-		r->pressed |= kp_ring_used(&r->ring[i]) > r->ring_size / 2;
+		used = kp_ring_used(&r->ring[i]);
+		r->pressed |= used > r->ring_size / 2;
+		if (used > r->st.ring_max)
+			r->st.ring_max = used;
 		n = kp_ring_drain(&r->ring[i], take, &in);
 		if (n < 0)
 			return (int)n;
@@ -400,7 +428,7 @@ static bool done(struct kp_record *r, uint64_t now)
 
 static int wait_for_more(struct kp_record *r, uint64_t now)
 {
-	uint64_t until = r->next_tick, ms;
+	uint64_t until = r->behind ? now : r->next_tick, ms;
 	struct epoll_event e[16];
 	uint64_t told;
 
@@ -468,12 +496,13 @@ int kp_record_run(struct kp_record *r, const struct kp_record_sink *sink, struct
 		rc = wait_for_more(r, now);
 		/* What ended before now and is not in a ring yet is late, see HOLD. */
 		now = kp_now_mono();
-		if (!rc)
+		/* When the sink cannot keep up, the kernel drops and counts, rather than memory growing. */
+		if (!rc && r->merge.bytes < HELD_MAX)
 			rc = kp_rec_drain(r);
 		if (!rc && now >= r->next_tick)
 			rc = tick(r, now);
 		if (!rc)
-			rc = emit(r, r->merge.bytes > HELD_MAX ? now : now - HOLD);
+			rc = emit_some(r, now - HOLD, now);
 	}
 	if (!rc)
 		rc = finish(r);

@@ -35,34 +35,53 @@ static uint64_t since_when(struct kc_walk *k, const struct kc_wait *t)
 	return least;
 }
 
-static uint64_t pages_read(struct kc_walk *k, const struct kc_wait *t, uint64_t since)
+/* The operation of which the wait is a part: what was read again is told when that ends, with how long it took. */
+struct op { uint64_t since, until; };
+
+static struct op operation(struct kc_walk *k, const struct kc_wait *t)
+{
+	struct op o = { since_when(k, t), t->p->to };
+	const struct kc_ev *e;
+
+	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].mem, t->p->from, t->p->to, &i)); )
+		if (e->kind == KP_K_MM_REFAULT && e->dur) {
+			o.since = kc_start(e) < o.since ? kc_start(e) : o.since;
+			o.until = e->t > o.until ? e->t : o.until;
+		}
+	return o;
+}
+
+static uint64_t pages_read(struct kc_walk *k, const struct kc_wait *t, struct op o)
 {
 	const struct kc_ev *e;
 	uint64_t bytes = 0;
 
-	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].blk, since, t->p->to, &i)); )
-		if (e->kind == KP_K_BLK_READ && kc_start(e) >= since)
+	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].blk, o.since, o.until, &i)); )
+		if (e->kind == KP_K_BLK_READ && kc_start(e) >= o.since)
 			bytes += e->a[1];
 	return bytes / 4096;
 }
 
+static bool belongs(const struct kc_wait *t, struct op o, const struct kc_ev *e, const struct kp_obj *file)
+{
+	if (e->kind != KP_K_MM_REFAULT || (file && (!e->obj || e->obj->id != file->id || e->obj->dev != file->dev)))
+		return false;
+	return e->dur ? kc_start(e) < t->p->to && e->t > t->p->from : e->t >= o.since && e->t <= t->p->to;
+}
+
 /* Its own refaults; where it has none, those of whoever was reading the same file for it (readahead of another). */
-static uint64_t refaults(struct kc_walk *k, const struct kc_wait *t, uint64_t since, bool own, uint64_t ns, const struct kc_ev **ev)
+static uint64_t refaults(struct kc_walk *k, const struct kc_wait *t, struct op o, bool own, uint64_t ns, const struct kc_ev **ev)
 {
 	const struct kc_list *l = own ? &k->w->th[t->th].mem : &k->w->faults;
 	const struct kp_obj *file = t->sys ? t->sys->obj : NULL;
+	const struct kc_ev *e;
 	uint64_t pages = 0;
 
 	if (!own && (!file || file->type != KP_OBJ_FILE))
 		return 0;
 	for (int pass = 0; pass < (ns ? 2 : 1); pass++)
-		for (uint32_t i = kc_list_from(k->w, l, since); i < l->n; i++) {
-			const struct kc_ev *e = &k->w->ev[l->v[i]];
-
-			if (e->t > t->p->to)
-				break;
-			if (e->kind != KP_K_MM_REFAULT ||
-			    (!own && (!e->obj || e->obj->id != file->id || e->obj->dev != file->dev)))
+		for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, l, o.since, o.until, &i)); ) {
+			if (!belongs(t, o, e, own ? NULL : file))
 				continue;
 			*ev = e;
 			if (!pass)
@@ -89,15 +108,16 @@ static void describe(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 
 int kc_cause_page(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
-	uint64_t since = since_when(k, t), read = pages_read(k, t, since), again;
+	struct op o = operation(k, t);
+	uint64_t read = pages_read(k, t, o), again;
 	const struct kc_ev *ev = NULL;
 	bool own = true;
 
-	again = refaults(k, t, since, true, 0, &ev);
+	again = refaults(k, t, o, true, 0, &ev);
 	if (!again && !read) {
 		own = false;
-		since = t->p->from > KC_SEC ? t->p->from - KC_SEC : 0;
-		again = refaults(k, t, since, false, 0, &ev);
+		o.since = t->p->from > KC_SEC ? t->p->from - KC_SEC : 0;
+		again = refaults(k, t, o, false, 0, &ev);
 	}
 	kc_leaf(v, t->fault && !t->sys ? KP_C_MEMORY_FAULT : KP_C_DISK_READ, true);
 	if (again) {
@@ -110,7 +130,7 @@ int kc_cause_page(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 			v->kind = KP_C_MEMORY_REFAULT;
 			v->ev = ev;
 			v->says = "pages that had been in memory were read again";
-			refaults(k, t, since, own, (uint64_t)(part * (double)(t->to - t->from)), &ev);
+			refaults(k, t, o, own, (uint64_t)(part * (double)(t->to - t->from)), &ev);
 		}
 	}
 	if (v->kind != KP_C_MEMORY_REFAULT) {

@@ -40,9 +40,9 @@ explain() {
 	kp=$(words "$1")
 	(
 		PATH=$KP_BIN:$PATH
-		sh_run "kp-enrich $kp | kp-causal --request $2"
-		sh_run "kp-enrich $kp | kp-causal --request $2 -f json > $(words "$OUT/why.json")"
-		sh_run "kp-enrich $kp | kp-causal --request $2 -o - | kp-dot -f svg > $(words "$OUT/why.svg")"
+		sh_run "kp-enrich $kp | kp-causal --request $2 -f text"
+		sh_run "kp-enrich -q $kp | kp-causal --request $2 -f json > $(words "$OUT/why.json")"
+		sh_run "kp-enrich -q $kp | kp-causal --request $2 | kp-dot -f svg > $(words "$OUT/why.svg")"
 	)
 }
 

@@ -63,7 +63,7 @@ static const struct kc_ev *woken_by(struct kc_walk *k, const struct kc_wait *t, 
 
 static const struct kp_str *says(struct kc_walk *k, const struct kc_ev *m)
 {
-	return m && m->label ? m->label : NULL;
+	return m ? kc_asked(k->w, m) : NULL;
 }
 
 static void go_to_sender(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev *s, const struct kc_ev *r, struct kc_verdict *v)

@@ -259,6 +259,23 @@ const struct kc_ev *kc_answer_after(const struct kp_world *w, const struct kc_ev
 	return last && last->t > a->t ? last : a;
 }
 
+const struct kp_str *kc_asked(const struct kp_world *w, const struct kc_ev *call)
+{
+	const struct kc_conn *c = &w->conn[call->conn];
+	const struct kp_str *own = w->target.op;
+
+	if (call->label)
+		return call->label;
+	/* a prepared statement says only its name; kp-enrich knows what that stands for */
+	for (uint32_t k = kc_list_from(w, &c->recv[!call->side], kc_start(call)); k < c->recv[!call->side].n; k++) {
+		const struct kc_ev *e = &w->ev[c->recv[!call->side].v[k]];
+
+		if ((int32_t)((uint32_t)e->a[0] - (uint32_t)call->a[0]) >= 0)
+			return e->op && e->op != own && !(own && e->op->len == own->len && !memcmp(e->op->p, own->p, own->len)) ? e->op : NULL;
+	}
+	return NULL;
+}
+
 uint32_t kc_reader_of(const struct kp_world *w, const struct kc_ev *call)
 {
 	const struct kc_conn *c = &w->conn[call->conn];

@@ -307,7 +307,7 @@ static void mark_give_up(struct kc_walk *k, struct kp_graph *g)
 static void put_marks(struct kc_walk *k, struct kp_graph *g, uint32_t th)
 {
 	const struct kp_target *t = &k->w->target;
-	const struct kp_str *asked = k->call ? k->call->label : NULL;
+	const struct kp_str *asked = k->call ? kc_asked(k->w, k->call) : NULL;
 	bool request = t->conn || t->request || t->trace || t->txn;
 	char buf[200], label[120] = "";
 

@@ -179,26 +179,41 @@ static const char *by(uint16_t kind)
 	return "due to";
 }
 
-/* What is too long loses its end, but not the culprit behind it. */
+/* "reads again /srv/data/base/5/16384" in width characters: of a path the end tells most. */
+static void shorten(const char *what, unsigned width, char *buf, size_t cap)
+{
+	const char *path = strchr(what, '/'), *end = what + strlen(what);
+	size_t head = path ? (size_t)(path - what) : 0;
+	unsigned n = chars(what), room;
+
+	snprintf(buf, cap, "%s", what);
+	if (n <= width || !path || head + 4 > width || head + 1 >= cap)
+		return;
+	for (room = width - (unsigned)head - 1; room; room--)
+		do
+			end--;
+		while ((*end & 0xc0) == 0x80);
+	snprintf(buf + head, cap - head, "~%s", end);
+}
+
+/* What is too long loses something of its own, but not the culprit behind it. */
 static void with_culprit(const char *what, const struct kp_cause *c, unsigned width, char *buf, size_t cap)
 {
-	char who[96], tail[160];
+	char who[96], tail[160], head[400];
 	unsigned room, n = 0;
 	size_t k = 0;
 
 	named(who, sizeof(who), &c->blame[0].who);
 	snprintf(tail, sizeof(tail), ", %s %s", by(c->kind), who);
 	room = chars(tail) < width ? width - chars(tail) : 0;
-	for (; what[k] && n < room && k + 4 < cap - sizeof(tail); n++)
+	shorten(what, room, head, sizeof(head));
+	if (chars(head) > room && room < 14)	/* a few letters tell nothing */
+		room = 0;
+	for (; head[k] && n < room; n++)
 		do
-			buf[k] = what[k];
-		while ((what[++k] & 0xc0) == 0x80 && k + 4 < cap - sizeof(tail));
-	if (what[k] && k) {
-		while (k > 1 && (buf[k - 1] & 0xc0) == 0x80)
-			k--;
-		buf[k - 1] = '~';
-	}
-	snprintf(buf + k, cap - k, "%s", k ? tail : tail + 2);
+			k++;
+		while ((head[k] & 0xc0) == 0x80);
+	snprintf(buf, cap, "%.*s%s", (int)k, head, k ? tail : tail + 2);
 }
 
 static void what_of(const struct out *o, const struct st_line *l, unsigned width, char *buf, size_t cap)
@@ -218,7 +233,7 @@ static void what_of(const struct out *o, const struct st_line *l, unsigned width
 	if (c->kind == KP_C_CPU_SELF)
 		snprintf(buf, cap, "%s", l->what && *l->what ? l->what : l->depth ? "runs" : "own work");
 	else if (!c->nblame)
-		snprintf(buf, cap, "%s", l->what && *l->what ? l->what : kp_cause_help(c->kind));
+		shorten(l->what && *l->what ? l->what : kp_cause_help(c->kind), width, buf, cap);
 	else
 		with_culprit(l->what && *l->what ? l->what : kp_cause_name(c->kind), c, width, buf, cap);
 }
@@ -352,7 +367,7 @@ static void put_cause(struct out *o, const struct kp_cause *c)
 		put_culprit(o, NULL, why, 1);
 	}
 	fputc('\n', o->f);
-	for (uint32_t i = 1; i < c->nblame && i < 3 && c->blame[i].share >= 0.1; i++) {
+	for (uint32_t i = 1; i < c->nblame && i < 3 && c->blame[i].share >= 0.1 && c->blame[i].share * c->share >= 0.02; i++) {
 		fprintf(o->f, "%15s %5.0f %% %9s", "", c->blame[i].share * c->share * 100,
 			about(d, (uint64_t)(c->blame[i].share * (double)c->ns)));
 		put_culprit(o, &c->blame[i], c->blame[i].why, c->confidence);

@@ -43,8 +43,9 @@ static uint32_t line_of(struct st_story *s, const struct kp_graph *g, const stru
 	for (uint32_t i = s->n; i--; ) {
 		const struct st_line *o = &s->line[i];
 
+		/* what is alike within one call is one line, wherever it was */
 		if (o->depth == depth && o->parent == parent && o->cause == cause && same_proc(o->who, &p->who) &&
-		    p->from <= o->end + gap(g))
+		    (p->from <= o->end + gap(g) || (parent != ST_NONE && cause != ST_NONE)))
 			return i;
 		if (s->n - i > 256)	/* nothing that far back is near */
 			break;

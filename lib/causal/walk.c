@@ -218,7 +218,7 @@ int kc_walk(struct kc_walk *k, uint32_t th, uint64_t end, uint32_t back, uint64_
 
 	if (back != KC_NONE) {
 		s.frame[s.depth++] = (struct frame){ back, floor };
-		s.label[s.depth] = k->call ? k->call->label : NULL;
+		s.label[s.depth] = k->call ? kc_asked(k->w, k->call) : NULL;
 	}
 	while (s.t > k->start && !k->err) {
 		while (s.depth && s.t <= s.frame[s.depth - 1].floor)

@@ -123,6 +123,7 @@ const struct kc_ev *kc_call_of(const struct kp_world *w, const struct kc_ev *ans
 const struct kc_ev *kc_outstanding(const struct kp_world *w, uint32_t th, uint64_t t, uint64_t since);
 /* The other end's first answer after t on the connection that call went out on, to its end; NULL none. */
 const struct kc_ev *kc_answer_after(const struct kp_world *w, const struct kc_ev *call, uint64_t t);
+const struct kp_str *kc_asked(const struct kp_world *w, const struct kc_ev *call); /* in words, NULL not known */
 uint32_t kc_reader_of(const struct kp_world *w, const struct kc_ev *call); /* thread that read it, KC_NONE */
 
 /* timeline.c */

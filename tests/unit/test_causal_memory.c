@@ -150,6 +150,26 @@ static void refault_through_a_limit(void **state)
 	rows_free(s.w);
 }
 
+/* As the recorder writes it: when the operation ends, after the wait. The next operation's wait is none of it. */
+static void told_when_the_operation_ends(void **state)
+{
+	struct scene s = scene();
+	const struct kp_graph *g;
+	struct kp_row *r;
+
+	grows(s.w, &s.hog, -6000, 500, 640, 300);
+	reads(s.w, &s.th, 10, 60, s.data, s.disk);
+	refault(s.w, &s.th, 60.14, 1, 500, &s.hog, s.data);
+	r = &s.w->v[s.w->n - 1];
+	r->dur = (uint64_t)(50.15 * 1e6);
+	reads(s.w, &s.th, 60.3, 100.3, s.data, s.disk);
+	g = finish(&s, 200);
+	is_about(ms_of(g, KP_C_MEMORY_REFAULT), 50);
+	is_about(ms_of(g, KP_C_DISK_READ), 40);
+	assert_int_equal(culprit(g, KP_C_MEMORY_REFAULT), HOG);
+	rows_free(s.w);
+}
+
 /* Half of what is read had been there before. */
 static void part_refault(void **state)
 {
@@ -260,7 +280,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hog_is_blamed), cmocka_unit_test(evicted_by_the_victim_itself), cmocka_unit_test(evicted_by_kswapd),
 		cmocka_unit_test(early_growth_is_free), cmocka_unit_test(first_read_is_no_refault),
-		cmocka_unit_test(refault_through_a_limit), cmocka_unit_test(part_refault), cmocka_unit_test(holder_of_the_keyframe),
+		cmocka_unit_test(refault_through_a_limit), cmocka_unit_test(part_refault), cmocka_unit_test(told_when_the_operation_ends), cmocka_unit_test(holder_of_the_keyframe),
 		cmocka_unit_test(direct_reclaim), cmocka_unit_test(fault_swap_oom), cmocka_unit_test(dropped_on_purpose),
 	};
 

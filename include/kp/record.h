@@ -33,7 +33,7 @@ struct kp_record_opts {
 	uint64_t stack_min;			/* ns: sleeps from here on get stacks; 0: 1 ms, ~0 never */
 	uint64_t duration;			/* ns, 0: no end */
 	uint64_t count;				/* events, 0: no end */
-	uint64_t buffer;			/* bytes per CPU, 0: 8 MiB, less with many CPUs; rounded up to a power of two */
+	uint64_t buffer;			/* bytes per CPU, 0: 16 MiB, less with many CPUs; rounded up to a power of two */
 	uint8_t data;				/* enum kp_record_data */
 	uint32_t payload;			/* KP_DATA_RAW: bytes of each message at most */
 	bool no_exclude;			/* record also the recorder's own party, see below */

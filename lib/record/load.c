@@ -43,13 +43,15 @@ static uint64_t round_up_pow2(uint64_t n)
 	return p;
 }
 
-/* 8 MiB hold 100000 records or so; on machines with many CPUs less each, 128 MiB together. */
+/* 16 MiB hold 150000 records or so. With many CPUs or little memory less each: 128 MiB and a 32nd of it together. */
 static uint64_t ring_size(const struct kp_record_opts *o, uint32_t ncpu)
 {
-	uint64_t all = 128ull << 20, size = 8ull << 20;
+	uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 32, size = 16ull << 20;
 
 	if (o->buffer)
 		return round_up_pow2(o->buffer);
+	if (all > 128ull << 20)
+		all = 128ull << 20;
 	while (size > 512 << 10 && size * ncpu > all)
 		size /= 2;
 	return size;

@@ -93,7 +93,7 @@ int kp_rec_look(struct kp_record *r);		/* all tasks into r->task; 0 or -errno */
 int kp_rec_keyframe(struct kp_record *r);
 int kp_rec_open(struct kp_record *r, uint64_t min_dur);	/* after kp_rec_look */
 
-/* ---- record.c ---- */
+/* ---- run.c ---- */
 /* Reads all rings into the queues. 0 or -errno. */
 int kp_rec_drain(struct kp_record *r);
 /* A row of our own joins the others in order of time. */

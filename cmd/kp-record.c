@@ -166,6 +166,12 @@ static void say(void *arg, int level, const char *line)
 		kp_warn(&tool, "%s", line);
 }
 
+/* On a terminal, over and over in the same line. */
+static void progress(void *arg, const struct kp_record_stats *st)
+{
+	fprintf(stderr, "\r%llu events, %llu lost; ^C ends \r", (unsigned long long)st->events, (unsigned long long)st->lost);
+}
+
 /* ^C on a terminal reaches the command by itself; what was sent to us alone is passed on. */
 static void on_signal(int sig, siginfo_t *info, void *ctx)
 {
@@ -210,6 +216,20 @@ static void say_totals(const struct args *a, const struct kp_record *r, const st
 			(unsigned long long)(100 * st.ring_max / st.ring_bytes), kp_fmt_dur(bytes, st.gap_max));
 }
 
+/* How it was called goes into the stream: without the delimiter, which must not occur there. */
+static int make_header(struct kp_header *hdr, const struct args *a, struct kp_record *r, int argc, char **argv, struct kp_err *err)
+{
+	char **args = calloc(argc + 1, sizeof(*args));
+	int rc = -ENOMEM;
+
+	for (int i = 0; args && i < argc; i++)
+		args[i] = a->write.delimiter && strstr(argv[i], a->write.delimiter) ? (char *)"..." : argv[i];
+	if (args)
+		rc = kp_header_pass(hdr, kp_record_header(r), kp_record_pool(r), tool.name, argc, args);
+	free(args);
+	return rc ? kp_err(err, ENOMEM, "out of memory") : 0;
+}
+
 static int write_stream(struct args *a, struct kp_record *r, int argc, char **argv, struct kp_err *err)
 {
 	struct kp_write_stats ws = { 0 };
@@ -221,8 +241,8 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 
 	fd = kp_open_out(a->common.out, err);
 	rc = fd < 0 ? fd : kp_check_binary_out(fd, err);
-	if (!rc && kp_header_pass(&hdr, kp_record_header(r), kp_record_pool(r), tool.name, argc, argv))
-		rc = kp_err(err, ENOMEM, "out of memory");
+	if (!rc)
+		rc = make_header(&hdr, a, r, argc, argv, err);
 	if (!rc)
 		rc = kp_writer_open(&w, fd, false, &hdr, kp_record_kinds(r), &a->write, err);
 	if (!rc) {
@@ -235,7 +255,8 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 		running = NULL;
 	}
 	if (w) {
-		kp_writer_flush(w, rc ? &later : err);
+		rc2 = kp_writer_flush(w, rc ? &later : err);
+		rc = rc ? rc : rc2;
 		kp_writer_stats(w, &ws);
 		rc2 = kp_writer_close(w, ws.rows, rc ? &later : err);
 		rc = rc ? rc : rc2;
@@ -264,6 +285,9 @@ int main(int argc, char **argv)
 		a.rec.command = argv + first;
 	a.rec.say = say;
 	a.rec.say_arg = &a;
+	/* Not where it would get between what others print there. */
+	if (isatty(STDERR_FILENO) && a.common.out && !a.rec.command && !a.common.quiet)
+		a.rec.second = progress;
 	a.rec.libbpf_prints = a.common.verbose > 1;
 	if (a.common.out && strcmp(a.common.out, "-"))
 		a.rec.stream_fd = -1;

@@ -19,6 +19,15 @@
 /* What is kept of the first bytes of messages on sockets. */
 enum kp_record_data { KP_DATA_IDS /* what kp_proto_keep keeps */, KP_DATA_NONE, KP_DATA_RAW };
 
+struct kp_record_stats {
+	uint64_t events;	/* rows that tell of something that happened: not keyframes, clocks, losses */
+	uint64_t lost;		/* events that the kernel side had to drop */
+	uint64_t late;		/* events whose end was put off a little, since they came after later ones */
+	uint64_t bad;		/* records that could not be understood: never, but for a bug */
+	uint64_t ring_bytes, ring_max;	/* room for records per CPU, and the most that one ever held */
+	uint64_t gap_max;	/* ns: the longest time between two looks at the rings */
+};
+
 /* What the recorder has to say while it works; level as -v counts: 0 important, 1 and 2 details. */
 typedef void (*kp_record_say_fn)(void *arg, int level, const char *line);
 
@@ -41,6 +50,7 @@ struct kp_record_opts {
 	char *const *command;			/* started when all is set up; NULL none */
 	int command_stdout;			/* the command's standard output; 0: the recorder's own */
 	kp_record_say_fn say; void *say_arg;	/* NULL: keep quiet */
+	void (*second)(void *arg, const struct kp_record_stats *st); /* called once a second, with say_arg; NULL: not */
 	bool libbpf_prints;			/* libbpf may print on standard error, what the verifier says too */
 };
 
@@ -78,14 +88,6 @@ int kp_record_run(struct kp_record *r, const struct kp_record_sink *sink, struct
  */
 void kp_record_stop(struct kp_record *r, int sig);
 
-struct kp_record_stats {
-	uint64_t events;	/* rows that tell of something that happened: not keyframes, clocks, losses */
-	uint64_t lost;		/* events that the kernel side had to drop */
-	uint64_t late;		/* events whose end was put off a little, since they came after later ones */
-	uint64_t bad;		/* records that could not be understood: never, but for a bug */
-	uint64_t ring_bytes, ring_max;	/* room for records per CPU, and the most that one ever held */
-	uint64_t gap_max;	/* ns: the longest time between two looks at the rings */
-};
 void kp_record_stats(const struct kp_record *r, struct kp_record_stats *st);
 /*
  * Waits for the command, if it still runs. Its status as a shell would have it: 128 + signal; 127 not found,

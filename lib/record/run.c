@@ -212,6 +212,8 @@ static int each_second(struct kp_record *r, uint64_t now)
 		rc = renew_pool(r);
 	if (!rc && r->sink->flush)
 		rc = r->sink->flush(r->sink->arg, r->err);
+	if (r->o.second)
+		r->o.second(r->o.say_arg, &r->st);
 	return rc;
 }
 

@@ -85,12 +85,15 @@ $(B)/examples/%: examples/%.c
 install: tools
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/kp $(DESTDIR)$(PREFIX)/lib \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(TOOLS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/kp/* $(DESTDIR)$(PREFIX)/include/kp
 	install -m 644 $(B)/libkp.a $(DESTDIR)$(PREFIX)/lib
 	for s in 1 5 7; do for m in man/*.$$s; do \
 		[ ! -f $$m ] || install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s || exit 1; done; done
+	for t in $(TOOLS); do [ ! -f completions/kp.fish ] || \
+		install -m 644 completions/kp.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$t.fish || exit 1; done
 	for t in $(TOOLS); do [ ! -f completions/kp.bash ] || \
 		install -m 644 completions/kp.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$t || exit 1; done
 	[ ! -f completions/_kp ] || install -m 644 completions/_kp $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kp

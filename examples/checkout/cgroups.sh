@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 # Control groups: the database and the batch job share one with a memory limit
 # ("db"); a bystander has one of its own ("other"). Version 1 or 2.

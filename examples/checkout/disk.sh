@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 # A slow disk of our own: a loop device on a file, and on that another loop
 # device with the file system. The group's limit of reads per second is set on

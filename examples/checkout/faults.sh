@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the other parts read these
 # What can go wrong. Each fault sets what the world looks like before it, and

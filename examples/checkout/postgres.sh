@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 # A PostgreSQL cluster of our own, on the slow disk, in the group "db".
 

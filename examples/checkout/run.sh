@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
 # A checkout fails at night: which job did it? Sets up a shop, breaks it, records
 # it with kprobe and lets kprobe say why. Cleans up after itself.
 #
@@ -187,8 +188,12 @@ if [ -z "${NO_RECORD:-}" ]; then
 		exit
 	fi
 fi
-[ "$(id -u)" = 0 ] || die 'needs root: loop devices, control groups'
-cg_find || { WHY_NOT='no memory and block I/O control groups'; explain_shipped; exit; }
+if [ "$(id -u)" != 0 ]; then die "needs root: loop devices, control groups"; fi
+if ! cg_find; then
+	WHY_NOT="no memory and block I/O control groups"
+	explain_shipped
+	exit
+fi
 pg_find || die 'PostgreSQL is missing; apt-get install postgresql libpq-dev'
 main
 undo_all	# the shop is not needed any more

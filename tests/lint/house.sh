@@ -57,6 +57,7 @@ layer() {
 header_dir() {
 	case $1 in
 	err | util | row | kinds | kinds.def | syscalls.def | causes | causes.def | pool | graph) echo util ;;
+	dot) echo graph ;;
 	*) echo "${1%.def}" ;;
 	esac
 }
@@ -109,7 +110,7 @@ globals() {
 	for o in $(of '^lib/.*\.c$'); do
 		o=$build/${o%.c}.o
 		[ -f "$o" ] && objdump -t "$o" | awk -v o="lib/${o#"$build"/lib/}" \
-			'$(NF - 2) ~ /^\.(data|bss|tdata|tbss)(\.rel(\.local)?)?$/ && $(NF - 1) !~ /^0+$/ && $NF !~ /^\./ { print o ": variable " $NF }'
+			'NF > 2 && $(NF - 2) ~ /^\.(data|bss|tdata|tbss)(\.rel(\.local)?)?$/ && $(NF - 1) !~ /^0+$/ && $NF !~ /^\./ { print o ": variable " $NF }'
 	done
 	return 0
 }
@@ -133,7 +134,7 @@ long_files() {
 man_lint() {
 	local m
 	for m in $(of '^man/.*\.[157]$'); do
-		mandoc -T lint "$m"
+		mandoc -T lint -W warning "$m"
 	done
 }
 

@@ -17,6 +17,7 @@ struct refault { __u64 begin, age, pages, how; struct ev_file file; struct ev_pe
 struct task_state {
 	__u64 enter;		/* of the present syscall, 0: none, or its row is not wanted */
 	__u64 off_since, on_since, run_at; /* asleep, on a CPU, runnable since */
+	__u64 early;		/* woken while it was on its way off the CPU */
 	__u32 gen, off_state;
 	__u16 nr;		/* index into sys_info of the present syscall, or of the last one */
 	__u8 want, pend;

@@ -2,9 +2,12 @@
 /* net.*, tcp.*: messages with their place in the stream, and the life of connections. */
 
 enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
-enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_TIME_WAIT = 6, TCP_CLOSE = 7, TCP_NEW_SYN_RECV = 12 };
+enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_TIME_WAIT = 6, TCP_CLOSE = 7, TCP_LISTEN = 10, TCP_NEW_SYN_RECV = 12 };
 
-/* What is remembered of a TCP socket: whose it is, for the rows that interrupts write. */
+/*
+ * What is remembered of a TCP socket: whose it is, for the rows that interrupts write. The key is its address;
+ * for a listener its port, too, since the connections that come to it are made in interrupts.
+ */
 struct sock_state { __u64 since, opened; struct ev_peer owner; __u32 want, pad; };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -241,6 +244,10 @@ static __always_inline bool wanted_sock(const struct sock *sk, struct task_struc
 		return false;
 	if (any_filter() || cfg.exclude)
 		k = bpf_map_lookup_elem(&socks, &key);
+	if (!k && irq && any_filter()) {
+		key = BPF_CORE_READ(sk, __sk_common.skc_num);
+		k = bpf_map_lookup_elem(&socks, &key);
+	}
 	if (k)
 		return k->want;
 	return irq ? !any_filter() : wanted_any(p, 0);
@@ -289,6 +296,15 @@ int BPF_PROG(inet_sock_set_state, const struct sock *sk, int old, int new)
 		write_connection(sk, KP_K_TCP_CONNECT, now, k->opened, &k->owner, irq, new == TCP_ESTABLISHED ? 0 : -sk->sk_err);
 	if (want && old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		write_connection(sk, KP_K_TCP_ACCEPT, now, now, NULL, irq, 0);
+	if (new == TCP_LISTEN || old == TCP_LISTEN) {
+		__u64 port = sk->__sk_common.skc_num;
+
+		fresh.want = want;
+		if (new == TCP_LISTEN)
+			bpf_map_update_elem(&socks, &port, &fresh, BPF_ANY);
+		else if (new == TCP_CLOSE)
+			bpf_map_delete_elem(&socks, &port);
+	}
 	if (new == TCP_CLOSE) {
 		bpf_map_delete_elem(&socks, &key);
 	} else if (new == TCP_SYN_SENT || !k) {

@@ -28,6 +28,8 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	if (tp) {
 		if (tp->on_since)
 			ran = now - tp->on_since;
+		if (tp->early < tp->on_since)
+			tp->early = 0;	/* that was before */
 		tp->on_since = 0;
 		tp->off_state = state;
 		tp->off_since = state ? now : 0;
@@ -38,17 +40,18 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	if (tn) {
 		if (tn->run_at)
 			delay = now - tn->run_at;
+		else if (tn->off_since && tn->early)
+			delay = now - tn->off_since;	/* it has not slept at all */
+		tn->early = 0;
 		tn->on_since = now;
 		tn->run_at = tn->off_since = 0;
 		want |= wanted(next, tn);
 		if (tn->asleep_in)
 			back_on_cpu(next, tn, now);
 	}
-	if (!live.on)
-		return 0;
 	if (!tp || !tn)
-		count_one(&drops, KP_K_SCHED_SWITCH);
-	else if (want)
+		want |= !any_filter();	/* no memory for its state: then without the times */
+	if (live.on && want)
 		write_switch(prev, next, now, ran, state, delay);
 	return 0;
 }
@@ -98,9 +101,13 @@ int BPF_PROG(sched_waking, struct task_struct *p)
 			count_one(&drops, KP_K_SCHED_WAKE);
 		return 0;
 	}
-	if (!t->off_since)
-		return 0;	/* it has not gone to sleep yet, or was woken already */
+	if (!t->off_since && !t->on_since)
+		return 0;	/* woken already */
 	now = bpf_ktime_get_ns();
+	if (!t->off_since) {
+		t->early = now;
+		return 0;
+	}
 	t->run_at = now;
 	want = wanted(p, t);
 	if (!want && any_filter() && !irq && t->want != WANT_EXCLUDED) {

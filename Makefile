@@ -56,6 +56,7 @@ help:
 	@echo '               (FAULT=memory|cpu|disk|lock|none chooses what goes wrong)'
 	@echo 'make check     build all and run the quick tests (under 10 minutes)'
 	@echo 'make check-world [QUICK=1]   the long tests: sanitizers, fuzzing, clang, lint'
+	@echo 'make incidents  the demo ten times for each fault: is the culprit found every time?'
 	@echo 'make bench     measure the cost of recording beside perf and bpftrace'
 	@echo 'make lint      compilers, clang-tidy, mandoc, shellcheck, house rules'
 	@echo 'make fuzz [FUZZ_TIME=30]     each fuzz target for so many seconds'

@@ -73,11 +73,18 @@ lint:
 	@$(SUB) tools unit examples
 	@tests/run.sh -t 3600 lint=tests/lint/lint.sh
 
+# The demo ten times for each fault: make incidents [RUNS=10] [FAULTS='memory none']
+RUNS ?= 10
+incidents:
+	@tests/deps.sh build demo
+	@$(SUB) tools examples
+	@KP_BIN=$(abspath $(B)/bin) KP_INCIDENTS=$(B)/incidents.tsv tests/incidents.sh $(RUNS) $(FAULTS)
+
 bench:
 	@tests/deps.sh build bench
 	@$(SUB) tools
 	@KP_BIN=$(abspath $(B)/bin) tests/bench.sh
 
-.PHONY: unit helpers fuzzers check check-run check-world check-world-run fuzz lint bench
+.PHONY: unit helpers fuzzers check check-run check-world check-world-run fuzz lint bench incidents
 
 -include $(wildcard $(B)/tests/*.d)

@@ -190,6 +190,7 @@ if [ -z "${NO_RECORD:-}" ]; then
 fi
 if [ "$(id -u)" != 0 ]; then die "needs root: loop devices, control groups"; fi
 if ! cg_find; then
+	# shellcheck disable=SC2034 # explain_shipped says it
 	WHY_NOT="no memory and block I/O control groups"
 	explain_shipped
 	exit

@@ -18,6 +18,9 @@
 
 #include "resolve_int.h"
 
+/* How long tasks are read at once, since events wait meanwhile: enough for some thousands. */
+#define LOAD_MAX (100 * RS_MS)
+
 struct rs_key {
 	const struct kp_task **proc;	/* whose descriptors are to come */
 	uint32_t n, cap, at;
@@ -106,11 +109,12 @@ static uint64_t boot_ahead(void)
 	return boot - mono > 50 * RS_MS ? boot - mono : 0;
 }
 
-static uint32_t known_task(struct kp_resolve *r, const struct it_task *t)
+/* later: what only /proc knows of a task that is new to us is read in the ticks to come. */
+static uint32_t known_task(struct kp_resolve *r, const struct it_task *t, bool later)
 {
 	struct rs_known k = {
 		.comm = t->comm, .comm_len = strnlen(t->comm, sizeof(t->comm)), .ns_tid = t->ns_tid, .ns_tgid = t->ns_tgid,
-		.kthread = t->flags & RS_KTHREAD,
+		.kthread = t->flags & RS_KTHREAD, .later = later,
 	};
 	uint32_t i = rs_task_get(r, t->tid, t->tgid, t->start, &k);
 
@@ -122,7 +126,7 @@ static uint32_t known_task(struct kp_resolve *r, const struct it_task *t)
 static int key_task(struct kp_resolve *r, const struct it_task *t, uint64_t ahead, kp_resolve_emit emit, void *arg)
 {
 	struct kp_row row = { .kind = KP_K_KEY_TASK, .flags = KP_F_KEYFRAME, .end = t->now };
-	uint32_t i = known_task(r, t), p;
+	uint32_t i = known_task(r, t, true), p;
 
 	if (i == RS_NONE)
 		return -ENOMEM;
@@ -164,8 +168,12 @@ static uint64_t exact_start(struct kp_resolve *r, uint32_t tid, uint64_t ticks)
 	return ticks * (RS_SEC / r->hz);
 }
 
-static int proc_task(struct kp_resolve *r, uint32_t tgid, uint32_t tid, uint64_t ahead, kp_resolve_emit emit, void *arg)
+struct walk { struct kp_resolve *r; kp_resolve_emit emit; void *arg; uint64_t ahead, begun; uint32_t tgid; };
+
+static int proc_task(struct walk *w, uint32_t tid)
 {
+	struct kp_resolve *r = w->r;
+	uint32_t tgid = w->tgid;
 	struct it_task t = { .tid = tid, .tgid = tgid, .sys_nr = -1, .now = kp_now_mono() };
 	char text[2048];
 	struct rs_stat st;
@@ -195,7 +203,8 @@ static int proc_task(struct kp_resolve *r, uint32_t tgid, uint32_t tid, uint64_t
 			t.file = shared;
 		}
 	}
-	return key_task(r, &t, ahead, emit, arg);
+	known_task(r, &t, kp_now_mono() - w->begun > LOAD_MAX);
+	return key_task(r, &t, w->ahead, w->emit, w->arg);
 }
 
 /* Calls fn for each number in a directory below /proc; fn's error ends it. */
@@ -217,13 +226,11 @@ static int each_number(struct kp_resolve *r, const char *path, int (*fn)(void *a
 	return rc;
 }
 
-struct walk { struct kp_resolve *r; kp_resolve_emit emit; void *arg; uint64_t ahead; uint32_t tgid; };
-
 static int walk_thread(void *arg, uint32_t tid)
 {
 	struct walk *w = arg;
 
-	return proc_task(w->r, w->tgid, tid, w->ahead, w->emit, w->arg);
+	return proc_task(w, tid);
 }
 
 static int walk_process(void *arg, uint32_t tgid)
@@ -239,7 +246,8 @@ static int walk_process(void *arg, uint32_t tgid)
 int kp_resolve_key_begin(struct kp_resolve *r, const struct it_task *rec, uint32_t n, kp_resolve_emit emit, void *arg)
 {
 	uint64_t ahead = boot_ahead(), began = rec && n ? rec[0].now : kp_now_mono();
-	struct walk w = { r, emit, arg, ahead, 0 };
+	uint64_t begun = kp_now_mono();
+	struct walk w = { r, emit, arg, ahead, begun, 0 };
 	int rc;
 
 	rs_key_free(r);
@@ -250,7 +258,7 @@ int kp_resolve_key_begin(struct kp_resolve *r, const struct it_task *rec, uint32
 	rc = key_host(r, emit, arg);
 	/* a parent may come after its child: all must be known before the first is told */
 	for (uint32_t i = 0; rec && i < n; i++)
-		known_task(r, &rec[i]);
+		known_task(r, &rec[i], kp_now_mono() - begun > LOAD_MAX);
 	for (uint32_t i = 0; rec && i < n && !rc; i++)
 		rc = key_task(r, &rec[i], ahead, emit, arg);
 	if (!rec && !rc)

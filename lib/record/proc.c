@@ -272,20 +272,29 @@ static void read_ns(struct kp_resolve *r, struct kp_task *t)
 			t->ns_tid = strtoul(p + 1, &end, 10);
 }
 
-bool rs_load(struct kp_resolve *r, struct kp_task *t, const struct kp_task *sib, bool has_comm)
+/* Is t still there, and not another one with its number? Then its stat tells the rest. */
+static bool alive(struct kp_resolve *r, struct kp_task *t)
+{
+	struct rs_stat st;
+	ssize_t n = rs_read(r, r->buf, RS_BUF, "%u/task/%u/stat", t->tgid, t->tid);
+
+	if (n < 0 || rs_parse_stat(r->buf, n, &st) || (t->start && st.ticks != rs_ticks(r, t->start)))
+		return false;
+	if (!t->comm)
+		t->comm = kp_pool_str(r->pool, st.comm, st.comm_len);
+	t->kthread = st.flags & RS_KTHREAD;
+	return true;
+}
+
+bool rs_load(struct kp_resolve *r, struct kp_task *t, const struct kp_task *sib, bool fresh)
 {
 	uint64_t begun = rs_begin(r);
-	struct rs_stat st;
 	ssize_t n;
 
 	if (!begun)
 		return false;
-	n = rs_read(r, r->buf, RS_BUF, "%u/task/%u/stat", t->tgid, t->tid);
-	if (n < 0 || rs_parse_stat(r->buf, n, &st) || (t->start && st.ticks != rs_ticks(r, t->start)))
-		goto out;	/* gone, or another one has its number */
-	if (!has_comm)
-		t->comm = kp_pool_str(r->pool, st.comm, st.comm_len);
-	t->kthread = st.flags & RS_KTHREAD;
+	if (!fresh && !alive(r, t))
+		goto out;
 	n = rs_read(r, r->buf, RS_BUF, "%u/task/%u/cgroup", t->tgid, t->tid);
 	if (n > 0)
 		rs_parse_cgroup(r, r->buf, n, t->cgroup);

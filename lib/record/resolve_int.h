@@ -118,9 +118,9 @@ int rs_read_hierarchies(struct kp_resolve *r);
 const struct kp_str *rs_exe(struct kp_resolve *r, uint32_t tgid); /* NULL: gone, or a kernel thread */
 /*
  * Fills what t does not have yet, if it still runs; sib: another thread of its process that has been read, or
- * NULL. false: the budget does not allow it now.
+ * NULL. fresh: an iterator has told its comm just now. false: the budget does not allow it now.
  */
-bool rs_load(struct kp_resolve *r, struct kp_task *t, const struct kp_task *sib, bool has_comm);
+bool rs_load(struct kp_resolve *r, struct kp_task *t, const struct kp_task *sib, bool fresh);
 /* start of a task in ticks, as its stat has it */
 static inline uint64_t rs_ticks(const struct kp_resolve *r, uint64_t start) { return start / (RS_SEC / r->hz); }
 
@@ -132,7 +132,7 @@ int rs_tasks_move(struct kp_resolve *r);
 /* The entry of a task that is known, RS_NONE. */
 uint32_t rs_task_find(const struct kp_resolve *r, uint32_t tid, uint64_t start);
 /* As kp_resolve_task, with what an iterator or a keyframe knows already (NULL: nothing). */
-struct rs_known { const char *comm; size_t comm_len; uint32_t ns_tid, ns_tgid; bool kthread; };
+struct rs_known { const char *comm; size_t comm_len; uint32_t ns_tid, ns_tgid; bool kthread, later /* /proc can wait */; };
 uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t start, const struct rs_known *k);
 /* Tasks that began before boot (CLOCK_BOOTTIME) and that keyframe r->gen has not seen are gone: their exit was lost. */
 void rs_tasks_sweep(struct kp_resolve *r, uint64_t boot);

@@ -11,6 +11,7 @@
 #include "resolve_int.h"
 
 enum { COMM_MAX = 16, FIRST_HEADS = 1024 };
+#define TICK_MAX (10 * RS_MS)	/* at once, since events wait meanwhile */
 
 static uint32_t slot_of(const struct kp_resolve *r, uint32_t id)
 {
@@ -176,16 +177,22 @@ static void become(struct kp_resolve *r, uint32_t i, const struct kp_task *now)
 
 /* ---- from /proc ---- */
 
-/* Any other thread of the process that has been read: what it knows need not be read again. */
+static const struct kp_task *usable(const struct kp_resolve *r, uint32_t i, const struct kp_task *of)
+{
+	const struct rs_task *t = &r->task[i];
+
+	return t->t->tgid == of->tgid && t->t->tid != of->tid && t->loaded && !t->dead ? t->t : NULL;
+}
+
+/* Another thread of the process that has been read, the leader or one of a few: what it knows need not be read again. */
 static const struct kp_task *sibling(const struct kp_resolve *r, const struct kp_task *of)
 {
-	for (uint32_t i = r->by_tgid[slot_of(r, of->tgid)]; i != RS_NONE; i = r->task[i].tg_next) {
-		const struct rs_task *t = &r->task[i];
+	uint32_t i = rs_task_find(r, of->tgid, 0), tries = 16;
+	const struct kp_task *t = i == RS_NONE ? NULL : usable(r, i, of);
 
-		if (t->t->tgid == of->tgid && t->t->tid != of->tid && t->loaded && !t->dead)
-			return t->t;
-	}
-	return NULL;
+	for (i = r->by_tgid[slot_of(r, of->tgid)]; !t && i != RS_NONE && tries--; i = r->task[i].tg_next)
+		t = usable(r, i, of);
+	return t;
 }
 
 static void put_off(struct kp_resolve *r, uint32_t i)
@@ -199,11 +206,11 @@ static void put_off(struct kp_resolve *r, uint32_t i)
 		(struct kp_ids){ .tid = t->t->tid, .tgid = t->t->tgid, .start = t->t->start };
 }
 
-static void load_slot(struct kp_resolve *r, uint32_t i, bool has_comm)
+static void load_slot(struct kp_resolve *r, uint32_t i, bool fresh)
 {
 	struct kp_task t = *r->task[i].t;
 
-	if (!rs_load(r, &t, sibling(r, &t), has_comm)) {
+	if (!rs_load(r, &t, sibling(r, &t), fresh)) {
 		put_off(r, i);
 		return;
 	}
@@ -230,7 +237,9 @@ uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t
 
 	if (i != RS_NONE) {
 		if (k && !r->task[i].loaded && !r->task[i].dead)
-			load_slot(r, i, r->task[i].t->comm != NULL);
+			k->later ? put_off(r, i) : load_slot(r, i, r->task[i].t->comm != NULL);
+		else if (!k && r->task[i].pending && !r->task[i].loaded && !r->task[i].dead && r->tokens > 0)
+			load_slot(r, i, false);	/* one that does something is read before those that wait */
 		return i;
 	}
 	i = new_slot(r);
@@ -251,6 +260,8 @@ uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t
 	link_task(r, i);
 	if (idle)
 		r->task[i].loaded = true;
+	else if (k && k->later)
+		put_off(r, i);
 	else
 		load_slot(r, i, t.comm != NULL);
 	return i;
@@ -298,11 +309,11 @@ const struct kp_task *kp_resolve_forked(struct kp_resolve *r, const struct kp_id
 		free_slot(r, i);
 		return NULL;
 	}
-	r->task[i].loaded = r->task[p].loaded && child->ns_tid;
+	r->task[i].loaded = r->task[p].loaded && child->ns_tid && t.comm;
 	link_task(r, i);
 	rs_poll_note(r, r->task[i].t);
 	/* it has nothing of a parent that was gone before it could be read, but may itself still be there */
-	if (!r->task[i].loaded || (!t.comm && !t.kthread))
+	if (!r->task[i].loaded)
 		put_off(r, i);
 	return r->task[i].t;
 }
@@ -430,6 +441,8 @@ const struct kp_task *kp_resolve_exited(struct kp_resolve *r, const struct kp_id
 
 void rs_tasks_tick(struct kp_resolve *r, uint64_t now)
 {
+	uint64_t begun = kp_now_mono();
+
 	while (r->dead_first != RS_NONE && r->task[r->dead_first].dead <= now) {
 		uint32_t i = r->dead_first;
 
@@ -438,7 +451,7 @@ void rs_tasks_tick(struct kp_resolve *r, uint64_t now)
 			r->dead_last = RS_NONE;
 		forget(r, i);
 	}
-	while (r->npending && r->tokens > 0) {
+	while (r->npending && r->tokens > 0 && kp_now_mono() - begun < TICK_MAX) {
 		struct kp_ids *id = &r->pending[r->pend_first];
 		uint32_t i = rs_task_find(r, id->tid, id->start);
 
@@ -447,8 +460,8 @@ void rs_tasks_tick(struct kp_resolve *r, uint64_t now)
 		if (i == RS_NONE)
 			continue;
 		r->task[i].pending = false;
-		if (!r->task[i].dead)
-			load_slot(r, i, r->task[i].t->comm != NULL);
+		if (!r->task[i].dead && !r->task[i].loaded)
+			load_slot(r, i, false);
 	}
 }
 

@@ -160,7 +160,7 @@ static int open_out(struct args *a, struct kp_err *err)
 {
 	struct stat out, in;
 
-	if (a->common.out && strcmp(a->common.out, "-") && !stat(a->common.out, &out) && S_ISREG(out.st_mode))
+	if (a->common.out && strcmp(a->common.out, "-") != 0 && !stat(a->common.out, &out) && S_ISREG(out.st_mode))
 		for (uint32_t i = 0; i < a->q.npaths; i++)
 			if (!stat(a->q.paths[i], &in) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
 				return misuse(a, kp_err(err, EINVAL, "%s: is input and output: write to another file", a->common.out));
@@ -261,7 +261,7 @@ static int report(struct args *a, struct kp_err *err)
 	struct kp_buf b = { 0 };
 	int rc = 0;
 
-	if (a->format && !json && strcmp(a->format, "text"))
+	if (a->format && !json && strcmp(a->format, "text") != 0)
 		return misuse(a, kp_err(err, EINVAL, "--%s prints text or json, not %s", a->info ? "info" : "kinds", a->format));
 	if (a->kinds)
 		rc = kp_query_list_kinds(&b, a->q.kinds, json, err);

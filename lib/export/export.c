@@ -144,6 +144,8 @@ int kp_export_arg(struct kp_buf *b, uint8_t unit, uint64_t v)
 
 	if (unit == KP_U_FD && fd < 0 && fd != AT_FDCWD)
 		return kp_buf_i64(b, fd);
+	if (unit == KP_U_SECTOR && v == UINT64_MAX)	/* a flush has none */
+		return kp_buf_str(b, "none");
 	return kp_unit_put(b, unit, v);
 }
 

@@ -249,12 +249,14 @@ static void put_ret(struct kp_export *x, const struct kp_kind *k, const struct k
 }
 
 /* Flags that change what a row means; the others are details. */
-static void put_flags(struct kp_export *x, uint32_t flags)
+static void put_flags(struct kp_export *x, const struct kp_row *row)
 {
-	const uint32_t details = KP_F_COMPAT | KP_F_KEYFRAME | KP_F_KERNEL | KP_F_SANITIZED | KP_F_SLOW;
+	uint32_t details = KP_F_COMPAT | KP_F_KEYFRAME | KP_F_KERNEL | KP_F_SANITIZED | KP_F_SLOW, flags = row->flags;
 	const char *name, *sep = " {";
 	unsigned i = 0;
 
+	if (row->kind == KP_K_SCHED_WAKE)	/* said in words */
+		details |= KP_F_SOFTIRQ | KP_F_HARDIRQ;
 	flags &= ~(uint32_t)KP_F_OPEN & (x->o.verbose ? UINT32_MAX : ~details);
 	if (!flags)
 		return;
@@ -392,7 +394,7 @@ static void put_rest(struct kp_export *x, const struct kp_kind *k, const struct 
 		PUT(b, " cpu=");
 		kp_buf_u64(b, row->cpu);
 	}
-	put_flags(x, row->flags);
+	put_flags(x, row);
 	put_ctx(x, row);
 }
 

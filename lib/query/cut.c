@@ -76,7 +76,7 @@ static uint32_t *find(const struct state *s, uint32_t tid, uint64_t start)
 
 static int grow(struct state *s)
 {
-	uint32_t n = s->nslots ? s->nslots * 2 : 256, *old = s->slot, nold = s->nslots;
+	uint32_t *old = s->slot, nold = old ? s->nslots : 0, n = nold ? nold * 2 : 256;
 	uint32_t *slot = calloc(n, sizeof(*slot));
 
 	if (!slot)
@@ -93,7 +93,7 @@ static int grow(struct state *s)
 /* The task's row, NULL when it is not known or has ended. */
 static struct kp_row *task_row(const struct state *s, const struct kp_task *t)
 {
-	uint32_t at = s->nslots && t ? *find(s, t->tid, t->start) : 0;
+	uint32_t at = s->row && s->nslots && t ? *find(s, t->tid, t->start) : 0;
 
 	return at && s->row[at - 1].kind ? &s->row[at - 1] : NULL;
 }
@@ -190,7 +190,7 @@ static bool alive(const struct state *s, const struct kp_row *row)
 {
 	if (!row->kind)
 		return false;
-	if (row->kind == KP_K_KEY_TASK || !row->task || !s->nslots)
+	if (row->kind == KP_K_KEY_TASK || !row->task || !s->nslots || !s->row)
 		return true;
 	return !*find(s, row->task->tid, row->task->start) || task_row(s, row->task);
 }

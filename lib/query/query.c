@@ -19,7 +19,8 @@ struct kp_query {
 	struct kp_expr *where;
 	struct kp_window win;
 	struct kp_cut *cut;
-	bool cutting, noise_keys, noise_clocks;
+	bool cutting;
+	bool noise_keys, noise_open, noise_clocks; /* what is left out */
 	uint8_t *kind_ok;	/* per kind id: 0 not looked up, 1 no, 2 yes */
 	struct kp_row held;	/* the row at the cut, while the state before it is handed out */
 	bool holding;
@@ -102,12 +103,12 @@ static int check_patterns(const struct kp_kinds *kinds, const char *patterns, st
 static void find_noise(struct kp_query *q)
 {
 	const char *w = q->o.where ? q->o.where : "";
+	bool noise = q->o.keep & KP_QUERY_NO_NOISE, named = strstr(w, "keyframe");
 
-	q->noise_keys = q->noise_clocks = (q->o.keep & KP_QUERY_NO_NOISE) && !q->o.kinds;
-	if (strstr(w, "key.") || strstr(w, "keyframe"))
-		q->noise_keys = false;
-	if (strstr(w, "clock."))
-		q->noise_clocks = false;
+	q->noise_keys = noise && !q->o.kinds && !named && !strstr(w, "key.");
+	q->noise_clocks = noise && !q->o.kinds && !strstr(w, "clock.");
+	/* operations in progress, listed again at each keyframe */
+	q->noise_open = noise && !named && !strstr(w, "open");
 }
 
 static int open_input(struct kp_query *q, struct kp_err *err)
@@ -217,15 +218,15 @@ static bool is_loss(uint16_t kind)
 	return kind >= KP_K_LOSS_KERNEL && kind <= KP_K_LOSS_STREAM;
 }
 
-static bool is_key(const struct kp_row *row)
+static bool is_key(uint16_t kind)
 {
-	return (row->kind >= KP_K_KEY_TASK && row->kind <= KP_K_KEY_HOST) || row->flags & KP_F_KEYFRAME;
+	return kind >= KP_K_KEY_TASK && kind <= KP_K_KEY_HOST;
 }
 
 static bool is_context(const struct kp_row *row)
 {
-	return (row->kind >= KP_K_PROC_FORK && row->kind <= KP_K_PROC_CGROUP) || is_key(row) || row->kind == KP_K_CLOCK_SYNC ||
-	       is_loss(row->kind);
+	return (row->kind >= KP_K_PROC_FORK && row->kind <= KP_K_PROC_CGROUP) || is_key(row->kind) || row->flags & KP_F_KEYFRAME ||
+	       row->kind == KP_K_CLOCK_SYNC || is_loss(row->kind);
 }
 
 enum { TICK = 4096 };	/* rows */
@@ -258,11 +259,16 @@ static bool kind_wanted(struct kp_query *q, uint16_t kind)
 	return *ok == 2;
 }
 
+static bool is_noise(const struct kp_query *q, const struct kp_row *row)
+{
+	if (is_key(row->kind))
+		return q->noise_keys;
+	return row->flags & KP_F_KEYFRAME ? q->noise_open : row->kind == KP_K_CLOCK_SYNC && q->noise_clocks;
+}
+
 static bool wanted(struct kp_query *q, const struct kp_row *row)
 {
-	if (q->o.kinds && !kind_wanted(q, row->kind))
-		return false;
-	if ((q->noise_keys && is_key(row)) || (q->noise_clocks && row->kind == KP_K_CLOCK_SYNC))
+	if (is_noise(q, row) || (q->o.kinds && !kind_wanted(q, row->kind)))
 		return false;
 	return !q->where || kp_expr_match(q->where, row);
 }

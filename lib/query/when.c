@@ -92,7 +92,7 @@ static int when(uint64_t *out, const char *s, const char *opt, const struct kp_c
 static int around(struct kp_window *w, const char *s, const struct kp_cover *c, uint64_t now, struct kp_err *err)
 {
 	const char *comma = strchr(s, ',');
-	uint64_t t, width = AROUND;
+	uint64_t t = 0, width = AROUND;
 	char time[64];
 	int rc;
 

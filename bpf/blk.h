@@ -58,13 +58,20 @@ static __noinline int remember_waiter(const struct folio *folio, struct task_str
 	return 0;
 }
 
+static __always_inline bool is_iomap_dio(const struct bio *bio)
+{
+	return bpf_core_field_exists(((struct iomap_dio *)0)->submit.waiter) && &iomap_dio_bio_end_io &&
+	       BPF_CORE_READ(bio, bi_end_io) == (void *)&iomap_dio_bio_end_io;
+}
+
 /*
  * Whose a bio is that a kernel thread submits, as the cgroup's I/O limit has let it go: who waits for its page,
  * or does direct I/O with it. Nothing tells when it was put off: not later than its owner went to sleep.
  */
 static __noinline int waiter_of(const struct bio *bio, struct waiter *w)
 {
-	__u64 key = (__u64)BPF_CORE_READ(bio, bi_io_vec, bv_page);
+	bool reads = (BPF_CORE_READ(bio, bi_opf) & 0xff) == REQ_OP_READ;	/* nobody waits for what is written back */
+	__u64 key = reads ? (__u64)BPF_CORE_READ(bio, bi_io_vec, bv_page) : 0;
 	struct waiter *known = key ? bpf_map_lookup_elem(&waiters, &key) : NULL;
 	const struct iomap_dio *dio;
 	struct task_struct *p;
@@ -74,8 +81,7 @@ static __noinline int waiter_of(const struct bio *bio, struct waiter *w)
 		*w = *known;
 		return true;
 	}
-	if (!bpf_core_field_exists(((struct iomap_dio *)0)->submit.waiter) || !CAN_CAST() || !&iomap_dio_bio_end_io ||
-	    BPF_CORE_READ(bio, bi_end_io) != (void *)&iomap_dio_bio_end_io)
+	if (!is_iomap_dio(bio))
 		return false;
 	dio = BPF_CORE_READ(bio, bi_private);
 	p = BPF_CORE_READ(dio, submit.waiter);
@@ -118,7 +124,7 @@ static __noinline int rq_begin(struct request *rq)
 	put_off = r.kthread && live.bio_owner && rq->bio && waiter_of(rq->bio, &w);
 	if (put_off) {
 		r.owner = w.who;
-		r.kthread = 0;
+		r.kthread = w.who.tid == p->pid;
 		r.want = w.want;
 	} else {
 		t = state_of(p);
@@ -287,7 +293,13 @@ int BPF_PROG(block_bio_queue, struct bio *bio)
 		return 0;
 	t->bio = (__u64)bio;
 	t->bio_at = now;
-	if (!live.on || !live.bio_owner || !(p->flags & PF_KTHREAD) || !waiter_of(bio, &w) || !w.want || !w.at)
+	if (!live.on || !(p->flags & PF_KTHREAD))
+		return 0;
+	if (!live.bio_owner) {	/* from now on it is worth while to remember who waits */
+		live.bio_owner = (bio->bi_opf & 0xff) == REQ_OP_READ || is_iomap_dio(bio);
+		return 0;
+	}
+	if (!waiter_of(bio, &w) || !w.want || !w.at)
 		return 0;
 	if (now - w.at >= cfg.blk_wait_min)
 		write_bio(bio, &w.who, now, w.at);

@@ -151,7 +151,8 @@ struct rec_live {
 	__u32 gen;		/* counted up when filters or maps have changed */
 	__u64 shed_dur;		/* ns: with shed, sys.* sched.* net.* tcp.* shorter than this are left out, and counted */
 	__u32 shed;		/* 0 none, 1 those that succeeded and are short, 2 also short switches and wakes */
-	__u32 bio_owner;	/* a cgroup has an I/O limit: remember who waits for which page (blk.bio) */
+	__u32 bio_owner;	/* remember who waits for which page: set when a cgroup has an I/O limit, or by the programs
+				   themselves, as a kernel thread submits somebody's bio */
 };
 
 enum { SYS_MAX = 512 };

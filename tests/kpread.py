@@ -25,7 +25,7 @@ def text(raw):
 	return '"%s"' % "".join("".join("\\\\x%02x" % b for b in byte(c)) if hide(c) else '\\"' if c == '"' else c for c in s)
 
 
-def column(coding, item, n, kinds):
+def column(coding, item, n, col):
 	if coding == "":
 		w, s = TYPED[item.tag]
 		return [int.from_bytes(item.value[i * w:i * w + w], "little", signed=s) & M64 for i in range(n)]
@@ -37,8 +37,8 @@ def column(coding, item, n, kinds):
 		for i in range(1, n):
 			v[i] += v[i - 1]
 	out = v[:]
-	if "kind" in how:
-		for i, p in enumerate(sorted(range(n), key=lambda r: kinds[r])):
+	if "group" in how:
+		for i, p in enumerate(sorted(range(n), key=lambda r: (col["kind"][r], col["task"][r]))):
 			out[p] = v[i]
 	return [x & M64 for x in out]
 
@@ -50,7 +50,7 @@ def rows(block, *items):
 		if name == "data":
 			data = item
 		elif name in col:
-			col[name] = column(coding, item, n, col["kind"])
+			col[name] = column(coding, item, n, col)
 	for i in range(n):
 		row = {name: col[name][i] for name in COLS}
 		row["data"], at = data[at:at + row["dlen"]], at + row["dlen"]

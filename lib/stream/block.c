@@ -14,7 +14,7 @@ struct decoder {
 	struct kp_pool *pool;
 	struct kp_scratch *s;
 	struct colspec *spec;	uint32_t nspec;
-	bool ordered;		/* scratch has the order by kind */
+	bool ordered;		/* scratch has the order by groups */
 };
 
 /* Room for a list whose length comes from outside: every element takes at least a byte that is there. */
@@ -261,6 +261,30 @@ static void dec_dicts(struct decoder *x)
 	}
 }
 
+static bool within(const uint64_t *v, uint32_t n, uint64_t max)
+{
+	uint64_t over = 0;
+
+	for (uint32_t i = 0; v && i < n; i++)
+		over |= v[i] > max;
+	return !over;
+}
+
+/* The order that grouped columns are in, once kind and task are known. */
+static bool order(struct decoder *x)
+{
+	const struct kp_block *b = x->b;
+	const uint64_t *kind = b->c[KP_COL_KIND], *task = b->c[KP_COL_TASK];
+
+	if (x->ordered)
+		return true;
+	if (!kind || !within(kind, b->n, UINT16_MAX) || !within(task, b->n, KP_GROUPS - 1))
+		return false;
+	kp_group_order(kind, task, b->n, x->s->perm, x->s->perm2, x->s->count);
+	x->ordered = true;
+	return true;
+}
+
 static void dec_column(struct decoder *x, struct colspec spec)
 {
 	struct kp_dec *d = &x->d;
@@ -284,25 +308,12 @@ static void dec_column(struct decoder *x, struct colspec spec)
 	} else {
 		if (b->c[spec.col])
 			return kp_dec_fail(d);
-		if (kp_coding_by_kind(spec.coding) && !x->ordered) {
-			if (!b->c[KP_COL_KIND])
-				return kp_dec_fail(d);
-			kp_kind_order(b->c[KP_COL_KIND], b->n, x->s->perm, x->s->count);
-			x->ordered = true;
-		}
+		if (spec.col <= KP_COL_TASK ? x->ordered || kp_coding_grouped(spec.coding) : kp_coding_grouped(spec.coding) && !order(x))
+			return kp_dec_fail(d);
 		b->c[spec.col] = list(d, b->n, sizeof(uint64_t));
 		if (!d->err)
 			kp_column_decode(d, spec.coding, b->c[spec.col], b->n, x->s->perm, x->s->tmp);
 	}
-}
-
-static bool within(const uint64_t *v, uint32_t n, uint64_t max)
-{
-	uint64_t over = 0;
-
-	for (uint32_t i = 0; v && i < n; i++)
-		over |= v[i] > max;
-	return !over;
 }
 
 /* Whoever reads rows relies on these. */

@@ -33,7 +33,7 @@ int kp_build_row(struct kp_build *b, const struct kp_row *r);
 uint64_t kp_build_bytes(const struct kp_build *b); /* about, at most */
 struct kp_block_head { uint32_t source; uint64_t seq, session /* kp_session_hash */; uint8_t flags; uint64_t t0, t1; };
 /* Packs the rows as one item and empties b. scratch is kept from block to block. */
-struct kp_scratch { uint64_t *tmp; uint32_t *perm, *count; };
+struct kp_scratch { uint64_t *tmp; uint32_t *perm, *perm2, *count; };
 int kp_scratch_init(struct kp_scratch *s);
 void kp_scratch_free(struct kp_scratch *s);
 int kp_build_pack(struct kp_build *b, const struct kp_block_head *h, struct kp_packer *p, struct kp_scratch *s);

@@ -13,7 +13,7 @@
 #define INDEX_TASKS 256	/* more tasks than that are not listed */
 
 const char *const kp_col_names[KP_COL_MAX] = {
-	"kind", "end", "dur", "flags", "cpu", "task", "peer", "a0", "a1", "a2", "a3", "a4", "a5", "ret", "obj", "stack", "stack2",
+	"kind", "task", "end", "dur", "flags", "cpu", "peer", "a0", "a1", "a2", "a3", "a4", "a5", "ret", "obj", "stack", "stack2",
 	"dlen", "service", "op", "request", "trace", "span", "txn", "log", "data",
 };
 
@@ -119,8 +119,9 @@ int kp_scratch_init(struct kp_scratch *s)
 {
 	s->tmp = malloc(KP_MAX_ROWS * sizeof(*s->tmp));
 	s->perm = malloc(KP_MAX_ROWS * sizeof(*s->perm));
-	s->count = calloc(65536, sizeof(*s->count));
-	if (s->tmp && s->perm && s->count)
+	s->perm2 = malloc(KP_MAX_ROWS * sizeof(*s->perm2));
+	s->count = calloc(KP_GROUPS, sizeof(*s->count));
+	if (s->tmp && s->perm && s->perm2 && s->count)
 		return 0;
 	kp_scratch_free(s);
 	return -ENOMEM;
@@ -130,6 +131,7 @@ void kp_scratch_free(struct kp_scratch *s)
 {
 	free(s->tmp);
 	free(s->perm);
+	free(s->perm2);
 	free(s->count);
 	memset(s, 0, sizeof(*s));
 }
@@ -140,7 +142,7 @@ static int choose(struct kp_build *b, int col, struct kp_packer *p, const struct
 	size_t best = SIZE_MAX, n;
 
 	for (unsigned i = 0; i < KP_CODINGS; i++) {
-		if (col == KP_COL_KIND && kp_coding_by_kind(i))
+		if (col <= KP_COL_TASK && kp_coding_grouped(i))
 			continue;
 		p->plain.len = 0;
 		if (kp_column_encode(&p->plain, i, b->c[col].v, b->n, s->perm, s->tmp, col == KP_COL_RET) ||
@@ -352,7 +354,7 @@ int kp_build_pack(struct kp_build *b, const struct kp_block_head *h, struct kp_p
 	int err = b->data.err;
 
 	kp_packer_begin(p);
-	/* every column to its full length; kind is never left out, as others are in its order */
+	/* every column to its full length; kind is never left out, so that every block has one */
 	for (int i = 0; i < KP_COL_DATA && !err; i++) {
 		struct kp_build_col *c = &b->c[i];
 
@@ -366,7 +368,7 @@ int kp_build_pack(struct kp_build *b, const struct kp_block_head *h, struct kp_p
 		c->filled = b->n;
 	}
 	if (!err)
-		kp_kind_order(b->c[KP_COL_KIND].v, b->n, s->perm, s->count);
+		kp_group_order(b->c[KP_COL_KIND].v, b->c[KP_COL_TASK].filled ? b->c[KP_COL_TASK].v : NULL, b->n, s->perm, s->perm2, s->count);
 	for (int i = 0; i < KP_COL_DATA && !err; i++)
 		if (b->c[i].filled && b->blocks % TRY_EVERY == 0)
 			err = choose(b, i, p, s);

@@ -2,7 +2,7 @@
 /*
  * Codings. A value is 64 bits; a column is stored in the smallest width that
  * holds all its values. What makes them small: the difference to the one
- * before, the ones of the same kind side by side, and the bytes of equal
+ * before, the ones of the same kind and task side by side, and the bytes of equal
  * weight side by side, for zstd to find.
  */
 #include "columns.h"
@@ -11,15 +11,15 @@
 #include <errno.h>
 #include <string.h>
 
-enum { PLANES = 1, DELTA = 2, ZIGZAG = 4, KIND = 8 };
+enum { PLANES = 1, DELTA = 2, ZIGZAG = 4, GROUP = 8 };
 
 static const struct { const char *name; uint8_t how; } codings[KP_CODINGS] = {
 	{ "", 0 },
 	{ "planes", PLANES },
 	{ "delta planes", DELTA | ZIGZAG | PLANES },
-	{ "kind planes", KIND | PLANES },
-	{ "kind zigzag planes", KIND | ZIGZAG | PLANES },
-	{ "kind delta planes", KIND | DELTA | ZIGZAG | PLANES },
+	{ "group planes", GROUP | PLANES },
+	{ "group zigzag planes", GROUP | ZIGZAG | PLANES },
+	{ "group delta planes", GROUP | DELTA | ZIGZAG | PLANES },
 };
 
 const char *kp_coding_name(unsigned coding)
@@ -35,19 +35,20 @@ int kp_coding_by_name(struct kp_view name)
 	return -EBADMSG;
 }
 
-bool kp_coding_by_kind(unsigned coding)
+bool kp_coding_grouped(unsigned coding)
 {
-	return codings[coding].how & KIND;
+	return codings[coding].how & GROUP;
 }
 
-void kp_kind_order(const uint64_t *kind, uint32_t n, uint32_t *perm, uint32_t *count)
+/* One pass of a stable sort: the rows of in (NULL: all, as they are) by v. */
+static void order_by(const uint64_t *v, uint32_t n, const uint32_t *in, uint32_t *out, uint32_t *count)
 {
 	uint32_t at = 0, max = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		count[(uint16_t)kind[i]]++;
-		if ((uint16_t)kind[i] > max)
-			max = (uint16_t)kind[i];
+		count[v[i]]++;
+		if (v[i] > max)
+			max = v[i];
 	}
 	for (uint32_t k = 0; k <= max; k++) {
 		uint32_t c = count[k];
@@ -55,9 +56,19 @@ void kp_kind_order(const uint64_t *kind, uint32_t n, uint32_t *perm, uint32_t *c
 		count[k] = at;
 		at += c;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		perm[count[(uint16_t)kind[i]]++] = i;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t row = in ? in[i] : i;
+
+		out[count[v[row]]++] = row;
+	}
 	memset(count, 0, (max + 1) * sizeof(*count));
+}
+
+void kp_group_order(const uint64_t *kind, const uint64_t *task, uint32_t n, uint32_t *perm, uint32_t *tmp, uint32_t *count)
+{
+	if (task)
+		order_by(task, n, NULL, tmp, count);
+	order_by(kind, n, task ? tmp : NULL, perm, count);
 }
 
 static unsigned width_of(uint64_t all)
@@ -155,7 +166,7 @@ int kp_column_encode(struct kp_buf *out, unsigned coding, const uint64_t *v, uin
 	if (!how)
 		return put_plain(out, v, n, is_signed);
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t x = v[how & KIND ? perm[i] : i], y = x;
+		uint64_t x = v[how & GROUP ? perm[i] : i], y = x;
 
 		if (how & DELTA)
 			y -= last;
@@ -213,16 +224,16 @@ void kp_column_decode(struct kp_dec *d, unsigned coding, uint64_t *v, uint32_t n
 		get_plain(d, v, n);
 		return;
 	}
-	if (!get_planes(d, how & KIND ? tmp : v, n))
+	if (!get_planes(d, how & GROUP ? tmp : v, n))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t x = how & KIND ? tmp[i] : v[i];
+		uint64_t x = how & GROUP ? tmp[i] : v[i];
 
 		if (how & ZIGZAG)
 			x = unzigzag(x);
 		if (how & DELTA)
 			x += last;
 		last = x;
-		v[how & KIND ? perm[i] : i] = x;
+		v[how & GROUP ? perm[i] : i] = x;
 	}
 }

@@ -24,7 +24,7 @@
 enum kp_item { KP_I_HEADER = 1, KP_I_BLOCK, KP_I_GRAPH, KP_I_END };
 
 enum kp_col {
-	KP_COL_KIND /* first: others are in its order */, KP_COL_END, KP_COL_DUR, KP_COL_FLAGS, KP_COL_CPU, KP_COL_TASK, KP_COL_PEER,
+	KP_COL_KIND, KP_COL_TASK /* these first: others are in their order */, KP_COL_END, KP_COL_DUR, KP_COL_FLAGS, KP_COL_CPU, KP_COL_PEER,
 	KP_COL_A0, KP_COL_A5 = KP_COL_A0 + 5, KP_COL_RET, KP_COL_OBJ, KP_COL_STACK, KP_COL_STACK2, KP_COL_DLEN,
 	KP_COL_CTX, KP_COL_DATA = KP_COL_CTX + KP_CTX_MAX, KP_COL_MAX,
 };

@@ -431,3 +431,14 @@ int kp_writer_close(struct kp_writer *w, uint64_t rows_in, struct kp_err *err)
 	writer_free(w);
 	return rc;
 }
+
+void kp_writer_abandon(struct kp_writer *w)
+{
+	if (!w)
+		return;
+	if (!w->failed)
+		kp_writer_flush(w, NULL);
+	if (w->own)
+		close(w->fd);
+	writer_free(w);
+}

@@ -98,6 +98,8 @@ struct kp_write_stats { uint64_t rows, blocks, bytes; };
 void kp_writer_stats(const struct kp_writer *w, struct kp_write_stats *st);
 /* Writes the end record and frees, also after errors. rows_in: for the provenance entry. */
 int kp_writer_close(struct kp_writer *w, uint64_t rows_in, struct kp_err *err);
+/* Instead of it, when the input failed: what there is goes out, but no end record, so that all see that it is torn. */
+void kp_writer_abandon(struct kp_writer *w);
 
 /* ---- reading ---- */
 

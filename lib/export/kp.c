@@ -54,14 +54,19 @@ static int pass_flush(struct kp_export *x, struct kp_err *err)
 static int pass_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
 {
 	struct pass *p = x->own;
-	int rc = 0, e;
+	int rc;
 
 	if (!p->w)
 		return 0;
-	if (ok)	/* what the tools before counted is known now */
-		rc = kp_writer_update(p->w, kp_reader_header(x->o.reader), err);
-	e = kp_writer_close(p->w, rows_in, ok && !rc ? err : NULL);
-	return rc ? rc : ok ? e : 0;
+	if (!ok) {
+		kp_writer_abandon(p->w);
+		return 0;
+	}
+	/* what the tools before counted is known now */
+	rc = kp_writer_update(p->w, kp_reader_header(x->o.reader), err);
+	if (rc)
+		kp_writer_abandon(p->w);
+	return rc ? rc : kp_writer_close(p->w, rows_in, err);
 }
 
 const struct format kp_format_kp = {

@@ -298,6 +298,30 @@ assert k["sys.read"]["id"] == 4096 and k["sys.read"]["args"][2] == {"name": "cou
 	"$query" --info torn.kp 2>/dev/null | grep -q '^  torn: '
 }
 
+@test "what could not be read to its end is not passed on as whole" {
+	head -c -100 "$S/a.kp" >torn.kp
+	run -1 bash -c '"$query" --strict torn.kp >out.kp'
+	run --separate-stderr -0 "$query" -f json out.kp
+	[[ $stderr == *"kp-query: out.kp: torn: "* ]]
+	# without --strict the hole was told, and is in the stream as a loss
+	"$query" torn.kp 2>told >out.kp
+	grep -q torn told
+	run --separate-stderr -0 "$query" -q --strict -f json out.kp
+}
+
+@test "a time of day is the last one in the recording; days are told apart" {
+	"$mkstream" -n 3000 --gap 60000000 >days.kp		# a row a minute, 50 hours
+	end=$("$query" -q -f json days.kp | tail -n 1 | grep -o '"time":"[^"]*')
+	[[ $end == *2026-11-27T0[3-6]:* ]]
+	for t in 23:00:26 01:00:27 12:00:26; do
+		"$query" -q -f json --since ${t%:*} days.kp -n 1 >got
+		grep -q "\"time\":\"2026-11-${t##*:}T${t%:*}" got
+	done
+	[ "$("$query" -f text days.kp | grep -c '^[A-Z][a-z]*day 2026-11-2[567], UTC+01:00')" = 3 ]
+	# on a pipe, whose end is not known, it is the first one
+	"$query" -q -f json --since 12:00 <days.kp -n 1 | grep -q '"time":"2026-11-25T12:00'
+}
+
 @test "it never writes over its own input" {
 	cp "$S/a.kp" a.kp
 	run -2 "$query" -o a.kp a.kp

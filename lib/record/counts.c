@@ -168,7 +168,7 @@ static int mem_row(struct kp_record *r, const struct one *o, const struct proc_c
 	row->a[5] = c->major - w->major;
 	if (!grown && !row->a[1] && !row->a[2] && !row->a[3] && !row->a[4] && !row->a[5])
 		return 0;
-	return kp_rec_queue(r, row);
+	return kp_rec_queue_of(r, row, o->tgid, c->start);
 }
 
 static int io_row(struct kp_record *r, const struct one *o, const struct proc_count *w, struct kp_row *row)
@@ -185,7 +185,7 @@ static int io_row(struct kp_record *r, const struct one *o, const struct proc_co
 	row->a[5] = 0;
 	if (!row->a[0] && !row->a[1] && !row->a[2] && !row->a[3] && !row->a[4])
 		return 0;
-	return kp_rec_queue(r, row);
+	return kp_rec_queue_of(r, row, o->tgid, c->start);
 }
 
 static int process_rows(struct kp_counts *c, struct kp_record *r, uint64_t now)
@@ -205,7 +205,6 @@ static int process_rows(struct kp_counts *c, struct kp_record *r, uint64_t now)
 			w = &c->was.p[j].c;
 		if (!memcmp(w, &o->c, sizeof(*w)))
 			continue;
-		row.task = kp_resolve_task(r->res, o->tgid, o->tgid, o->c.start);
 		if (c->mem)
 			rc = mem_row(r, o, w, &row);
 		if (!rc && c->io)

@@ -6,8 +6,10 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "filter.h"
@@ -302,10 +304,13 @@ out:
 
 void kp_rec_detach(struct kp_record *r)
 {
-	if (!r->skel)
+	if (!r->skel || !r->skel->bss || !r->skel->bss->live.on)
 		return;
 	__atomic_store_n(&r->skel->bss->live.on, 0, __ATOMIC_RELEASE);
 	kp_hooks_detach(&r->hooks);
+	/* Waits until no CPU is inside a program any more. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(10000);
 }
 
 void kp_rec_unload(struct kp_record *r)

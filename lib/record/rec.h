@@ -98,5 +98,7 @@ int kp_rec_open(struct kp_record *r, uint64_t min_dur);	/* after kp_rec_look */
 int kp_rec_drain(struct kp_record *r);
 /* A row of our own joins the others in order of time. */
 int kp_rec_queue(struct kp_record *r, const struct kp_row *row);
+/* The same of a process that is looked up only when the row's turn has come: what began it may still be in the queues. */
+int kp_rec_queue_of(struct kp_record *r, const struct kp_row *row, uint32_t tgid, uint64_t start);
 
 #endif

@@ -56,14 +56,21 @@ static void note_exit(struct kp_record *r, const void *rec, uint32_t len)
 		kp_counts_exited(r->counts, ev.h->tgid, ev.h->end + (r->source.boot0 - r->source.mono0));
 }
 
+/* What the last queue holds. */
+struct own { struct kp_row row; uint32_t tgid; uint64_t start; };
+
 static int emit_one(struct kp_record *r, const struct kp_merged *m)
 {
 	struct kp_row row;
 	int rc;
 
 	if (m->queue == r->ncpu) {
-		memcpy(&row, m->rec, sizeof(row));
-		return give(r, &row);
+		struct own own;
+
+		memcpy(&own, m->rec, sizeof(own));
+		if (own.tgid)
+			own.row.task = kp_resolve_task(r->res, own.tgid, own.tgid, own.start);
+		return give(r, &own.row);
 	}
 	if (((const struct ev_head *)m->rec)->kind == KP_K_PROC_EXIT)
 		note_exit(r, m->rec, m->len);
@@ -103,7 +110,14 @@ static int emit_some(struct kp_record *r, uint64_t upto, uint64_t now)
 
 int kp_rec_queue(struct kp_record *r, const struct kp_row *row)
 {
-	return kp_merge_add(&r->merge, r->ncpu, row->end, row, sizeof(*row));
+	return kp_rec_queue_of(r, row, 0, 0);
+}
+
+int kp_rec_queue_of(struct kp_record *r, const struct kp_row *row, uint32_t tgid, uint64_t start)
+{
+	const struct own own = { *row, tgid, start };
+
+	return kp_merge_add(&r->merge, r->ncpu, row->end, &own, sizeof(own));
 }
 
 /* ---- records in ---- */
@@ -172,6 +186,14 @@ static int queue_polled(void *arg, const struct kp_row *row)
 	return kp_rec_wants(r, row->kind) ? kp_rec_queue(r, row) : 0;
 }
 
+/* Before tasks are looked at as they are now, the events that made them so must have been told. */
+static int catch_up(struct kp_record *r)
+{
+	int rc = kp_rec_drain(r);
+
+	return rc ? rc : emit(r, UINT64_MAX);
+}
+
 /* The pool only grows: when it has, all that refers to it goes out and a new one is begun. */
 static int renew_pool(struct kp_record *r)
 {
@@ -200,13 +222,17 @@ static int each_second(struct kp_record *r, uint64_t now)
 	r->next_second = now + SEC;
 	if (!rc && now >= r->next_open) {
 		r->next_open = now + OPEN_EVERY;
-		rc = kp_rec_look(r);
+		rc = catch_up(r);
+		if (!rc)
+			rc = kp_rec_look(r);
 		if (!rc)
 			rc = kp_rec_open(r, r->o.min_dur > OPEN_MIN ? r->o.min_dur : OPEN_MIN);
 	}
 	if (!rc && now >= r->next_key) {
 		r->next_key = now + KEY_EVERY;
-		rc = kp_rec_keyframe(r);
+		rc = catch_up(r);
+		if (!rc)
+			rc = kp_rec_keyframe(r);
 	}
 	if (!rc)
 		rc = renew_pool(r);
@@ -294,17 +320,37 @@ static int begin(struct kp_record *r)
 	return rc;
 }
 
+/* A record that is still being written holds up those behind it; all are complete soon after nobody writes any more. */
+static int drain_all(struct kp_record *r)
+{
+	uint64_t left;
+	int rc = 0;
+
+	for (int tries = 0; tries < 100 && !rc; tries++) {
+		rc = kp_rec_drain(r);
+		left = 0;
+		for (uint32_t i = 0; i < r->ncpu; i++)
+			left += r->ring[i].consumer ? kp_ring_used(&r->ring[i]) : 0;
+		if (!left)
+			break;
+		usleep(1000);
+	}
+	return rc;
+}
+
 /* What is still under way, counted or not ended when it was over. */
 static int finish(struct kp_record *r)
 {
 	uint64_t now;
-	int rc = kp_rec_look(r);
+	int rc = catch_up(r);
 
+	if (!rc)
+		rc = kp_rec_look(r);
 	if (!rc)
 		rc = kp_rec_open(r, r->o.min_dur);
 	kp_rec_detach(r);
 	if (!rc)
-		rc = kp_rec_drain(r);
+		rc = drain_all(r);
 	now = kp_now_mono();
 	if (!rc)
 		rc = kp_counts_read(r->counts, r, now);

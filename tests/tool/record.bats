@@ -308,10 +308,10 @@ exchange() {
 }
 
 @test "with a delimiter each chunk is a stream of its own" {
-	"$record" -q --delimiter '@@END@@' -o all -- dd if=/dev/zero of=/dev/null bs=1 count=1000 2>/dev/null
+	"$record" -q --delimiter '@@@END@@@' -o all -- dd if=/dev/zero of=/dev/null bs=1 count=1000 2>/dev/null
 	"${PYTHON:-python3}" -c '
 import sys
-chunks = open("all", "rb").read().split(b"@@END@@")
+chunks = open("all", "rb").read().split(b"@@@END@@@")
 assert chunks.pop() == b"", "a delimiter is last"
 for i, c in enumerate(chunks): open("chunk%d.kp" % i, "wb").write(c)'
 	[ "$("$query" -q -f json -e 'sys.write' chunk*.kp | grep -c '"count":1}')" = 1000 ]

@@ -46,6 +46,23 @@ int kc_cause_timer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 	return 1;
 }
 
+/* What a thread was working on: the last that it had been asked for. */
+static const struct kp_str *working_on(struct kc_walk *k, uint32_t th, uint64_t from, uint64_t to)
+{
+	const struct kc_list *l = &k->w->th[th].msg;
+	uint32_t i = kc_list_from(k->w, l, to + 1);
+
+	while (i--) {
+		const struct kc_ev *e = &k->w->ev[l->v[i]];
+
+		if (e->t < from)
+			break;
+		if (e->label && (e->kind == KP_K_TCP_RECV || e->kind == KP_K_NET_RECV))
+			return e->label;
+	}
+	return NULL;
+}
+
 /* Woken by a task: what did that one do meanwhile? Kernel threads are followed too, as they sleep and run like others. */
 int kc_cause_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
@@ -58,6 +75,7 @@ int kc_cause_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 		/* only where it is known what the waker did; else the wait keeps its own name */
 		if (kc_piece_at(k->w, t->wake->pth, t->to)) {
 			kc_follow(v, t->wake->pth, t->to, t->from, t->th, KP_C_UNKNOWN);
+			v->what = working_on(k, v->next, t->from, t->to);
 			v->says = "woke it";
 			return 1;
 		}

@@ -193,15 +193,15 @@ const struct kc_ev *kc_sent_for(const struct kp_world *w, const struct kc_ev *r)
 	const struct kc_list *l;
 	uint32_t k;
 
-	if (r->conn == KC_NONE || !has_tuple(r->obj))
+	if (r->conn == KC_NONE)
 		return NULL;
 	l = &w->conn[r->conn].send[!r->side];
 	k = kc_list_from(w, l, r->t + SEND_ROW_LATE);
 	while (k--) {
 		const struct kc_ev *s = &w->ev[l->v[k]];
 
-		if (r->kind == KP_K_NET_RECV) {	/* datagrams have no position */
-			if (s->t <= r->t)
+		if (r->kind == KP_K_NET_RECV) {	/* datagrams and Unix sockets have no position */
+			if (kc_start(s) <= r->t)
 				return s;
 			continue;
 		}

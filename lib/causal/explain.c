@@ -397,6 +397,8 @@ int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_gr
 	if (th == KC_NONE)
 		return kp_err(err, -ENOMEM, "no memory");
 	sort_all(w);
+	if (kc_unix_pairs(w))
+		return kp_err(err, -ENOMEM, "no memory");
 	kc_conn_roles(w);
 	kc_outcome(&k, th);
 	rc = walk(&k, th);

@@ -7,12 +7,13 @@
 
 #include "story.h"
 
-enum { WIDTH = 110, WHO = 20, WHAT = 35, CAUSE = 15, WHY = 55, SEEN = 32 };
+enum { WIDTH = 110, WHO = 20, WHAT = 35, CAUSE = 15, WHY = 59, SEEN = 32 };
 
 struct out {
 	FILE *f;
 	const struct kp_graph *g;
 	bool color;
+	const struct st_line *root; /* the longest of the root cause */
 	struct { uint32_t source, tgid; } seen[SEEN]; uint32_t nseen;	/* named with their pid once */
 };
 
@@ -206,6 +207,8 @@ static void with_culprit(const char *what, const struct kp_cause *c, unsigned wi
 	named(who, sizeof(who), &c->blame[0].who);
 	snprintf(tail, sizeof(tail), ", %s %s", by(c->kind), who);
 	room = chars(tail) < width ? width - chars(tail) : 0;
+	if (chars(what) > room && !strncmp(what, "waits for ", 10))
+		what += strncmp(what + 10, "a ", 2) ? 10 : 12;
 	shorten(what, room, head, sizeof(head));
 	if (chars(head) > room && room < 14)	/* a few letters tell nothing */
 		room = 0;
@@ -241,7 +244,7 @@ static void what_of(const struct out *o, const struct st_line *l, unsigned width
 static void put_line(struct out *o, const struct st_line *l, bool unit)
 {
 	const struct kp_cause *c = l->cause < o->g->ncauses ? &o->g->causes[l->cause] : NULL;
-	bool root = c && c->root && c->kind != KP_C_CPU_SELF;
+	bool root = l == o->root;
 	unsigned in = l->depth < 1 ? 0 : (c ? l->depth : l->depth - 1) * 2;
 	unsigned room = c && l->depth ? WHO + WHAT - in : WHAT - in;
 	char who[96], what[600], d[32];
@@ -266,6 +269,12 @@ static void put_line(struct out *o, const struct st_line *l, bool unit)
 	fputc('\n', o->f);
 }
 
+/* The request was received as good as at once: that comes first, whatever its first microseconds were. */
+static bool at_once(const struct kp_graph *g, const struct kp_mark *m)
+{
+	return m->type == KP_MARK_START && (m->ts - g->start) * 100 < g->dur;
+}
+
 static int chain(struct out *o)
 {
 	struct st_story s = { 0 };
@@ -277,8 +286,15 @@ static int chain(struct out *o)
 
 	for (uint32_t i = 0; !rc && i < s.norder; i++) {
 		const struct st_line *l = &s.line[s.order[i]];
+		const struct kp_cause *c = l->cause < o->g->ncauses ? &o->g->causes[l->cause] : NULL;
 
-		for (; l->parent == ST_NONE && m < n && (mark[m].ts <= l->from || mark[m].type == KP_MARK_START); unit = false)
+		if (c && c->root && c->kind != KP_C_CPU_SELF && (!o->root || l->ns > o->root->ns))
+			o->root = l;
+	}
+	for (uint32_t i = 0; !rc && i < s.norder; i++) {
+		const struct st_line *l = &s.line[s.order[i]];
+
+		for (; l->parent == ST_NONE && m < n && (mark[m].ts <= l->from || at_once(o->g, &mark[m])); unit = false)
 			put_mark(o, &mark[m++], unit);
 		put_line(o, l, unit);
 		unit = false;
@@ -344,7 +360,7 @@ static void put_culprit(struct out *o, const struct kp_blame *b, const char *why
 	if (!*who && !*why)
 		return;
 	fputs("   ", o->f);
-	column(o->f, who, 18, *why != 0);
+	column(o->f, who, 22, *why != 0);
 	fputs("  ", o->f);
 	snprintf(text, sizeof(text), "%s%s", why, b && confidence < 0.5 ? " (not certain)" : "");
 	wrapped(o->f, text, WHY);
@@ -383,7 +399,7 @@ static void table(struct out *o)
 	uint32_t n = 0;
 	char d[32];
 
-	fprintf(o->f, "\n%s%-15s %6s %9s   %-18s  %s%s\n", paint(o, DIM), "cause", "share", "time", "culprit", "why", paint(o, PLAIN));
+	fprintf(o->f, "\n%s%-15s %6s %9s   %-22s  %s%s\n", paint(o, DIM), "cause", "share", "time", "culprit", "why", paint(o, PLAIN));
 	for (uint32_t i = 0; i < g->ncauses; i++) {
 		const struct kp_cause *c = &g->causes[i];
 

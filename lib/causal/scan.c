@@ -10,6 +10,8 @@
 
 #include "scan.h"
 
+#define DAY (86400 * KC_SEC)
+
 int kp_scan_new(struct kp_scan **out, struct kp_pool *pool, const struct kp_select_opts *o)
 {
 	struct kp_scan *s = calloc(1, sizeof(*s));
@@ -224,6 +226,9 @@ static int time_of(struct kp_scan *s, const struct kp_header *h, const struct kp
 
 	if (kp_parse_time(text, last, h->sources[source].utc_offset, &wall))
 		return kp_err(err, EINVAL, "%s: not a time: give it like 2026-11-25T02:45:30+01:00, 02:45, -10m or @seconds", text);
+	/* a time of day: the last such time within the recording */
+	if (*text != '@' && *text != '-' && (strlen(text) < 10 || text[4] != '-') && wall > last && wall - DAY >= first)
+		wall -= DAY;
 	*t = wall <= first ? s->first : wall >= last ? s->last : mono_of(h, r, source, wall) + shift;
 	return 0;
 }

@@ -63,6 +63,7 @@ struct kc_conn {	/* one TCP or other connection, both ends; key is the 4-tuple w
 	uint32_t host;		/* loopback names differ per host; KC_NONE when the addresses are global */
 	struct kc_list send[2], recv[2], other; /* per end; other: retransmits, states */
 	int8_t client;		/* which end asks, -1 not known */
+	bool joined;		/* a Unix socket whose other end is known */
 };
 
 struct kc_dev { uint32_t host, dev; const struct kp_obj *obj; struct kc_list io; };
@@ -125,6 +126,9 @@ const struct kc_ev *kc_outstanding(const struct kp_world *w, uint32_t th, uint64
 const struct kc_ev *kc_answer_after(const struct kp_world *w, const struct kc_ev *call, uint64_t t);
 const struct kp_str *kc_asked(const struct kp_world *w, const struct kc_ev *call); /* in words, NULL not known */
 uint32_t kc_reader_of(const struct kp_world *w, const struct kc_ev *call); /* thread that read it, KC_NONE */
+
+/* unix.c: joins the two ends of Unix sockets; 0 or -ENOMEM */
+int kc_unix_pairs(struct kp_world *w);
 
 /* timeline.c */
 int kc_timeline(struct kp_world *w, uint32_t th);

@@ -324,6 +324,56 @@ static void across_hosts(void **state)
 	rows_free(w);
 }
 
+/* The same by a Unix socket: rows name one end each, and have no positions. */
+static const struct kp_obj *end(struct rows *w, uint64_t cookie)
+{
+	struct kp_obj o = { .type = KP_OBJ_SOCKET, .family = AF_UNIX, .id = cookie };
+
+	return kp_pool_obj(w->pool, &o);
+}
+
+static void unix_socket(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), db = thread(w, 3101, 3101, "postgres", "/db", -500);
+	char sql[64];
+	size_t n = query(sql, "SELECT price FROM items");
+	const struct kp_graph *g;
+	const struct kp_mark *m;
+
+	/* a first query, answered: who is who */
+	sys(w, KP_K_SYS_epoll_wait, &db, -450, 1.01, 1);
+	message(w, KP_K_NET_SEND, &th, 1.001, end(w, 71), sql, n);
+	sleeps(w, &db, -450, 0.998, S, "ep_poll+0x1", th.t, TASK);
+	message(w, KP_K_NET_RECV, &db, 1.04, end(w, 72), sql, n);
+	message(w, KP_K_NET_SEND, &db, 1.5, end(w, 72), "C\0\0\0\rSELECT 1\0Z\0\0\0\5I", 20);
+	sys(w, KP_K_SYS_poll, &th, 1.1, 1.52, 1);
+	sleeps(w, &th, 1.1, 1.498, S, "poll_schedule_timeout+0x1", db.t, TASK);
+	message(w, KP_K_NET_RECV, &th, 1.53, end(w, 71), "C", 1);
+	/* the second takes too long */
+	sys(w, KP_K_SYS_epoll_wait, &db, 1.6, 3.02, 1);
+	message(w, KP_K_NET_SEND, &th, 3.001, end(w, 71), sql, n);
+	sleeps(w, &db, 1.6, 2.998, S, "ep_poll+0x1", th.t, TASK);
+	message(w, KP_K_NET_RECV, &db, 3.04, end(w, 72), sql, n);
+	reads(w, &db, 4, 890, file(w, "base/1", 1), device(w, "vda", 9));
+	message(w, KP_K_NET_SEND, &db, 900, end(w, 72), "C\0\0\0\rSELECT 1\0Z\0\0\0\5I", 20);
+	until(w, &db, 901);
+	sys(w, KP_K_SYS_poll, &th, 3.1, 500.02, 0);
+	sleeps(w, &th, 3.1, 500, S, "poll_schedule_timeout+0x1", NULL, HARDIRQ);
+	tx(w, &th, 500.1, HTTP, CLIENT, HTTP_504);
+	until(w, &th, 500.2);
+	g = explain(w);
+	assert_string_equal(g->outcome, "timeout");
+	is_about((double)g->dur / 1e6, 900);
+	is_about(ms_of(g, KP_C_DISK_READ), 886);
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
+	assert_string_equal(step_of(g, 3101, KP_C_CPU_SELF)->what, "SELECT items");
+	m = mark_of(g, KP_MARK_LATE);
+	assert_non_null(m);
+	assert_int_equal(m->who.tgid, 3101);
+	rows_free(w);
+}
+
 /* ---- finding ---- */
 
 static void slowest(void **state)
@@ -466,7 +516,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(into_the_database), cmocka_unit_test(gave_up), cmocka_unit_test(tick_is_no_giving_up),
 		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(client_gave_up), cmocka_unit_test(hung),
-		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts),
+		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket),
 		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context),
 		cmocka_unit_test(task_and_interval),
 	};

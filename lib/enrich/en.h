@@ -32,7 +32,8 @@ struct en_work {
 	uint32_t refs;
 	uint8_t type;
 	bool answered, resolved, busy;
-	bool failed, inner;	/* inner: part of a request that another server's thread is at */
+	bool failed, inner;	/* inner: part of a request that a server's thread is at */
+	bool spread;		/* something was asked for it, or it was handed on */
 	int status;		/* of the answer, as struct kp_msg has it */
 	uint32_t task;		/* who received it: index + 1 */
 	uint32_t th;		/* who works; after an answer: who answered */
@@ -59,6 +60,7 @@ struct en_thread {
 	uint64_t start, last;
 	bool exited;
 	struct en_work *pending;/* answered, and perhaps not to its end */
+	struct en_work *loose;	/* received in a protocol that we do not speak: there may never be an answer */
 	const struct kp_str *port_service;
 	struct en_seg *seg;	/* in order of at */
 	uint32_t nseg, cap;
@@ -92,7 +94,7 @@ struct en_conn {
 	uint32_t machine;
 	uint64_t last;
 	int8_t client;		/* which end asks, -1 not known */
-	bool closed;
+	bool closed, spoken;	/* spoken: in a protocol that we know */
 	struct en_wire *wire;
 	struct en_queue srv, call;	/* asked and not answered, oldest first */
 	struct en_work *last_srv, *last_call;	/* answered last: more of the answer may follow */

@@ -46,6 +46,7 @@ void kp_enrich_free(struct kp_enrich *e)
 		for (uint32_t k = 0; k < e->th[i].nseg; k++)
 			en_work_put(e->th[i].seg[k].w);
 		en_work_put(e->th[i].pending);
+		en_work_put(e->th[i].loose);
 		free(e->th[i].seg);
 	}
 	en_pipes_free(e);

@@ -72,13 +72,17 @@ void en_settle(struct en_thread *th)
 static int ask(struct at *a)
 {
 	struct en_queue *q = &a->c->call;
-	struct en_work *w;
+	struct en_work *w, *up;
 	int rc;
 
 	if (a->known && a->m.type == KP_MSG_NONE)
 		return 0;
-	if (q->n && a->m.type != KP_MSG_REQUEST)	/* more of the same */
+	if (q->n && a->m.type != KP_MSG_REQUEST && a->c->spoken)	/* more of the same */
 		return turn_to(a->e, thread(a), a->start, q->w[q->n - 1]);
+	while (!a->c->spoken && (w = en_queue_pop(q))) {	/* that one may never be answered */
+		w->end = w->end < a->start ? w->end : a->start;
+		en_work_put(w);
+	}
 	w = en_work_new(a->e, EN_CALL, a->h->th - 1, a->start);
 	if (!w)
 		return -ENOMEM;
@@ -86,6 +90,10 @@ static int ask(struct at *a)
 	w->has_from = true;
 	w->from = a->h->th - 1;
 	w->from_t = a->start;
+	up = en_work_of(thread(a), a->start, EN_SERVER, false);
+	w->inner = up != NULL;
+	if (up)
+		up->spread = true;
 	en_work_put(a->c->last_call);
 	a->c->last_call = NULL;
 	en_queue_push(q, w);
@@ -139,6 +147,12 @@ static int asked(struct at *a, struct en_work **begun)
 		return 0;
 	if (q->n)
 		last = q->w[q->n - 1];
+	if (last && !a->c->spoken) {	/* what came before may be another request's */
+		en_queue_pop(q);
+		last->end = last->end < a->t ? last->end : a->t;
+		en_work_put(last);
+		last = NULL;
+	}
 	if (last && a->m.type != KP_MSG_REQUEST) {
 		own(a, last);
 		return turn_to(a->e, thread(a), a->t, last);
@@ -153,6 +167,10 @@ static int asked(struct at *a, struct en_work **begun)
 	a->e->st.requests += a->m.type == KP_MSG_REQUEST;
 	en_queue_push(q, w);
 	own(a, w);
+	if (!a->c->spoken) {
+		en_work_put(thread(a)->loose);
+		thread(a)->loose = en_work_ref(w);
+	}
 	if (!last)	/* pipelined ones are turned to when their turn comes */
 		rc = en_turn(a->e, thread(a), a->t, w, false);
 	if (!rc && a->m.type == KP_MSG_REQUEST)
@@ -271,7 +289,7 @@ static bool continues(const struct at *a, const struct en_sent *s)
 {
 	const struct kp_row *r = &a->h->row;
 
-	return a->m.type == KP_MSG_NONE && a->c->wire->spoke == a->side && s->position && has_position(r) && s->th == a->h->th - 1 &&
+	return a->c->spoken && a->m.type == KP_MSG_NONE && a->c->wire->spoke == a->side && s->position && has_position(r) && s->th == a->h->th - 1 &&
 	       s->to == (uint32_t)(r->a[0] - r->ret);
 }
 
@@ -353,6 +371,7 @@ int en_message(struct kp_enrich *e, struct en_held *h)
 		a.c->client = send ? a.side : !a.side;
 	else if (a.m.type == KP_MSG_RESPONSE)
 		a.c->client = send ? !a.side : a.side;
+	a.c->spoken |= a.m.type != KP_MSG_NONE;
 	if (a.known)
 		a.ids = en_msg_ids(e, a.c, &a.m);
 	return send ? sent(&a) : got(&a);
@@ -382,6 +401,7 @@ void en_conn_reset(struct en_conn *c, uint64_t t)
 	if (c->wire->refs == 1)	/* else positions tell old from new */
 		en_wire_clear(c->wire);
 	c->client = -1;
+	c->spoken = false;
 	c->nstmt = 0;
 	c->txn = NULL;
 	c->tx = 0;

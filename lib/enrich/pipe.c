@@ -43,6 +43,8 @@ static int carry(struct kp_enrich *e, uint32_t to, uint64_t t, struct en_work *w
 
 	if (en_busy(th, t))
 		return 0;
+	if (w)
+		w->spread = true;
 	if (w && en_alive(w, t))
 		return en_work_of(th, t, EN_SERVER, false) == w ? 0 : en_turn(e, th, t, w, true);
 	return th->nseg && th->seg[th->nseg - 1].handed ? en_turn(e, th, t, NULL, false) : 0;

@@ -332,6 +332,8 @@ bool en_sweep(struct kp_enrich *e)
 		th->nseg = th->cap = 0;
 		en_work_put(th->pending);
 		th->pending = NULL;
+		en_work_put(th->loose);
+		th->loose = NULL;
 	}
 	return true;
 }

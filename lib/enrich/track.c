@@ -5,6 +5,8 @@
 enum { TCP_SYN_SENT = 2, TCP_FIN_WAIT1 = 4, TCP_CLOSE = 7, TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
 enum { TASK_INTERRUPTIBLE = 1 };
 
+#define LOOK (100 * 1000)	/* ns: a call that took less did not wait */
+
 bool en_busy(const struct en_thread *th, uint64_t t)
 {
 	for (uint32_t i = th->nseg; i--;) {
@@ -40,6 +42,7 @@ static int woken(struct kp_enrich *e, struct en_held *h)
 	if (w && !en_busy(to, h->t)) {
 		if (en_work_of(to, h->t, EN_SERVER, false) == w)
 			return 0;
+		w->spread = true;
 		return en_turn(e, to, h->t, w, true);
 	}
 	if (!w && to->nseg && to->seg[to->nseg - 1].handed)
@@ -55,6 +58,7 @@ static int forked(struct kp_enrich *e, struct en_held *h)
 
 	if (!w || !h->row.peer)
 		return 0;
+	w->spread = true;
 	rc = en_task_of(e, h->row.source, h->row.peer, &child);
 	return rc ? rc : en_turn(e, &e->th[e->task[child - 1].thread], h->t, w, true);
 }
@@ -119,6 +123,35 @@ static bool waits(uint16_t kind)
 	return false;
 }
 
+/* Waits for input from others, and not only looks whether there is some. */
+static bool waits_for_input(const struct kp_row *r)
+{
+	if (r->dur < LOOK)
+		return false;
+	switch (r->kind) {
+	case KP_K_SYS_read: case KP_K_SYS_readv:
+		return r->obj && r->obj->type == KP_OBJ_SOCKET;
+	case KP_K_SYS_recvfrom: case KP_K_SYS_recvmsg: case KP_K_SYS_recvmmsg: case KP_K_SYS_accept: case KP_K_SYS_accept4:
+	case KP_K_SYS_poll: case KP_K_SYS_ppoll: case KP_K_SYS_select: case KP_K_SYS_pselect6:
+	case KP_K_SYS_epoll_wait: case KP_K_SYS_epoll_pwait: case KP_K_SYS_epoll_pwait2:
+		return true;
+	}
+	return false;
+}
+
+/* Who waits for the next message, and has neither asked anybody nor handed anything on, is done with the last one. */
+static void loose_end(struct en_thread *th, uint64_t start)
+{
+	struct en_work *w = th->loose;
+
+	if (start < w->begin)
+		return;
+	if (!w->spread && !w->answered && w->end > start)
+		w->end = start;
+	th->loose = NULL;
+	en_work_put(w);
+}
+
 int en_track(struct kp_enrich *e, struct en_held *h)
 {
 	const struct kp_row *r = &h->row;
@@ -129,6 +162,8 @@ int en_track(struct kp_enrich *e, struct en_held *h)
 	th = &e->th[h->th - 1];
 	if (th->pending && h->t - r->dur >= th->pending->answer && waits(r->kind))
 		en_settle(th);
+	if (th->loose && waits_for_input(r))
+		loose_end(th, h->t - r->dur);
 	switch (r->kind) {
 	case KP_K_TCP_SEND: case KP_K_TCP_RECV: case KP_K_NET_SEND: case KP_K_NET_RECV:
 		return en_message(e, h);

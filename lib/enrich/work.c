@@ -146,8 +146,8 @@ struct en_work *en_work_of(const struct en_thread *th, uint64_t t, uint8_t type,
 		const struct en_seg *s = &th->seg[i];
 
 		more = s->more;
-		if (s->w && s->w->type != type)
-			continue;
+		if (s->w && (s->w->type != type || (type == EN_CALL && s->w->inner)))
+			continue;	/* a call for a request is that request's, or nobody's when it is over */
 		if (!s->w) {	/* it was handed nothing since */
 			if (first)
 				return NULL;

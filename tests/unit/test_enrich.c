@@ -423,6 +423,47 @@ static void many_statements(void **state)
 	world_free(w);
 }
 
+/* In a protocol that is not known, and that may have no answers: each message is its sender's request's, and no longer than it lasts. */
+static void unknown_protocol(void **state)
+{
+	enum { LOG = 514 };
+	struct world *w = world_new();
+	const struct kp_task *a = task(w, 10, 11, "api"), *log = task(w, 30, 30, "logd"), *proxy = task(w, 40, 40, "proxy");
+	unsigned l1, idle, l2, api_idle, asked, hangs, l0;
+
+	tx(w, a, 5, D1, LOG, "started");
+	rx(w, log, 5.1, LOG, D1, "started");
+	l0 = row(w, READ, log, 5.2, 5.3);
+	rx(w, a, 10, WEB, C1, POST("r1"));
+	tx(w, a, 11, D1, LOG, "r1 begins");
+	rx(w, log, 11.1, LOG, D1, "r1 begins");
+	l1 = row(w, READ, log, 11.2, 11.3);
+	tx(w, a, 12, WEB, C1, OK);
+	row(w, KP_K_SYS_epoll_wait, a, 12.1, 20);
+	api_idle = row(w, READ, a, 20, 21);
+	row(w, KP_K_SYS_epoll_wait, log, 11.4, 29);
+	idle = row(w, READ, log, 29.5, 29.6);
+	rx(w, a, 30, WEB, C1, POST("r2"));
+	tx(w, a, 31, D1, LOG, "r2 begins");
+	rx(w, log, 31.1, LOG, D1, "r2 begins");
+	l2 = row(w, READ, log, 31.2, 31.3);
+	/* it has asked somebody, and waits for that */
+	tx(w, a, 32, D2, 443, "secret");
+	rx(w, proxy, 32.1, 443, D2, "secret");
+	tx(w, proxy, 33, 50007, 9000, "secret");
+	asked = row(w, KP_K_SYS_epoll_wait, proxy, 33.1, 50);
+	hangs = row(w, READ, proxy, 51, 52);
+	done(w);
+	assert_string_equal(req(w, l0), "");
+	assert_string_equal(req(w, l1), "r1");
+	assert_string_equal(req(w, api_idle), "");
+	assert_string_equal(req(w, idle), "");
+	assert_string_equal(req(w, l2), "r2");
+	assert_string_equal(req(w, asked), "r2");
+	assert_string_equal(req(w, hangs), "r2");
+	world_free(w);
+}
+
 struct told { unsigned n; struct kp_request r[8]; char id[8][16], op[8][32], service[8][16]; };
 
 static int tell(void *arg, const struct kp_request *r, struct kp_err *err)
@@ -482,7 +523,7 @@ int main(void)
 		cmocka_unit_test(chain), cmocka_unit_test(late_answer), cmocka_unit_test(ids),
 		cmocka_unit_test(handed_over), cmocka_unit_test(hangs_up), cmocka_unit_test(event_loop),
 		cmocka_unit_test(order), cmocka_unit_test(through_pipe), cmocka_unit_test(busy_thread),
-		cmocka_unit_test(long_body), cmocka_unit_test(many_statements), cmocka_unit_test(told),
+		cmocka_unit_test(long_body), cmocka_unit_test(many_statements), cmocka_unit_test(told), cmocka_unit_test(unknown_protocol),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,18 +241,17 @@ static int open_writer(struct run *x, int fd, struct kp_err *err)
 	return rc;
 }
 
-/* Ends the output, also after an error: what was done until then is of use. */
+/* After an error what there is goes out, but without its end, so that nobody takes it for whole. */
 static int close_writer(struct run *x, uint64_t rows, int rc, struct kp_err *err)
 {
-	struct kp_err later;
-	int rc2;
-
 	if (!x->w)
 		return rc;
 	if (!rc)
 		rc = kp_writer_update(x->w, kp_reader_header(x->r), err);
-	rc2 = kp_writer_close(x->w, rows, rc ? &later : err);
-	return rc ? rc : rc2;
+	if (!rc)
+		return kp_writer_close(x->w, rows, err);
+	kp_writer_abandon(x->w);
+	return rc;
 }
 
 static void say_totals(const struct run *x)

@@ -204,6 +204,8 @@ spans() {
 	[[ ${stderr_lines[0]} == "kp-enrich: torn.kp: "* ]]
 	run "$enrich" --strict -o x.kp torn.kp
 	[ "$status" = 1 ]
+	run "$query" --strict -f json x.kp	# it does not look whole
+	[ "$status" = 1 ]
 }
 
 @test "usage errors are exit 2 and name the option" {

@@ -17,7 +17,7 @@ enum { O_SINCE = 256, O_UNTIL, O_AROUND, O_KINDS, O_INFO, O_STRICT, O_UTC };
 
 static const struct kp_opt opts[] = {
 	{ -1, NULL, NULL, "Which rows" },
-	{ 'w', "where", "EXPR", "those for which EXPR is true (as may be a first operand that is no file)" },
+	{ 'w', "where", "EXPR", "those for which EXPR is true; an operand that is no file may be EXPR, too" },
 	{ 'e', "events", "KINDS", "those of these kinds, as in 'sys.*,tcp.*'" },
 	{ O_SINCE, "since", "TIME", "not before TIME: 02:45, 2026-11-25T02:45:00+01:00, -10m, @1764038700" },
 	{ O_UNTIL, "until", "TIME", "not after TIME" },
@@ -139,7 +139,7 @@ static void idle(void *arg, int fd)
 	a->flushed = kp_now_mono();
 }
 
-/* The first operand, when it is no file but can be read as an expression. */
+/* An operand that is no file, but can be read as an expression. */
 static bool is_expression(const char *s)
 {
 	struct kp_err ignored;
@@ -153,6 +153,22 @@ static int misuse(struct args *a, int rc)
 {
 	a->misused |= rc == -EINVAL;
 	return rc;
+}
+
+/* It may stand before or behind the files; it is moved to the front. Returns where the files begin. */
+static int take_expression(struct args *a, char **argv, int first, int argc)
+{
+	for (int i = first; i < argc; i++) {
+		char *s = argv[i];
+
+		if (!is_expression(s))
+			continue;
+		memmove(argv + first + 1, argv + first, (i - first) * sizeof(*argv));
+		argv[first] = s;
+		a->q.where = s;
+		return first + 1;
+	}
+	return first;
 }
 
 /* The output is opened when the input was found good, and never over it. */
@@ -289,8 +305,8 @@ int main(int argc, char **argv)
 	first = kp_opts(&tool, argc, argv, false, &a.common, take, &a, &status);
 	if (first < 0)
 		return status;
-	if (first < argc && !a.q.where && !a.kinds && is_expression(argv[first]))
-		a.q.where = argv[first++];
+	if (!a.q.where && !a.kinds)
+		first = take_expression(&a, argv, first, argc);
 	a.q.paths = (const char *const *)argv + first;
 	a.q.npaths = argc - first;
 	if (!a.q.npaths && !a.kinds && isatty(STDIN_FILENO)) {

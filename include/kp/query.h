@@ -29,7 +29,8 @@ struct kp_query_opts {
 	/*
 	 * Times as in kp_parse_time, NULL: no limit. A time of day is the last one within the recording, "-10m" is
 	 * before its end; on standard input, whose end is not known, a time of day is the first that is not more
-	 * than 12 hours before the beginning and "-10m" is before now. around: "TIME" or "TIME,WIDTH", the time and so much (30s) before and after it.
+	 * than 12 hours before the beginning and "-10m" is before now.
+	 * around: "TIME" or "TIME,WIDTH", the time and so much (30s) before and after it.
 	 */
 	const char *since, *until, *around;
 	uint64_t count;		/* so many rows at most, 0: all */

@@ -59,10 +59,14 @@ for l in sys.stdin:
 	same_rows 'r["peer"] and r["peer"]["comm"] == "batch"' -w 'peer.comm == "batch"'
 }
 
-@test "the first operand is an expression if it is no file" {
+@test "an operand is an expression if it is no file" {
 	"$query" -q -f json 'pid == 3101' "$S/a.kp" >got
 	"$query" -q -f json -w 'pid == 3101' "$S/a.kp" >same
 	cmp got same
+	"$query" -q -f json "$S/a.kp" 'pid == 3101' >got
+	cmp got same
+	run -1 "$query" 'pid == 3101' nowhere.kp
+	[ "$output" = "kp-query: nowhere.kp: No such file or directory" ]
 	"$query" -q -f json failed "$S/a.kp" >got
 	[ -s got ]
 	cp "$S/a.kp" failed

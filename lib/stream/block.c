@@ -312,7 +312,7 @@ static void dec_column(struct decoder *x, struct colspec spec)
 			return kp_dec_fail(d);
 		b->c[spec.col] = list(d, b->n, sizeof(uint64_t));
 		if (!d->err)
-			kp_column_decode(d, spec.coding, b->c[spec.col], b->n, x->s->perm, x->s->tmp);
+			kp_column_decode(d, spec.coding, b->c[spec.col], b->n, x->s->perm);
 	}
 }
 

@@ -128,26 +128,6 @@ static int put_plain(struct kp_buf *out, const uint64_t *v, uint32_t n, bool is_
 	return 0;
 }
 
-static int put_planes(struct kp_buf *out, const uint64_t *v, uint32_t n)
-{
-	uint64_t all = 0;
-	unsigned w;
-	uint8_t *p;
-
-	for (uint32_t i = 0; i < n; i++)
-		all |= v[i];
-	w = width_of(all);
-	kp_enc_bytes_head(out, (uint64_t)n * w);
-	if (kp_buf_reserve(out, (size_t)n * w))
-		return out->err;
-	p = out->p + out->len;
-	for (unsigned b = 0; b < w; b++)
-		for (uint32_t i = 0; i < n; i++)
-			*p++ = v[i] >> (8 * b);
-	out->len += (size_t)n * w;
-	return 0;
-}
-
 static uint64_t zigzag(uint64_t v)
 {
 	return v << 1 ^ (uint64_t)((int64_t)v >> 63);
@@ -158,22 +138,114 @@ static uint64_t unzigzag(uint64_t v)
 	return v >> 1 ^ -(v & 1);
 }
 
+/* ---- planes: eight values at a time, as eight rows of eight bytes that are transposed ---- */
+
+static inline void cross(uint64_t *a, uint64_t *b, unsigned shift, uint64_t mask)
+{
+	uint64_t t = (*a >> shift ^ *b) & mask;
+
+	*a ^= t << shift;
+	*b ^= t;
+}
+
+/* Byte i of x[j] and byte j of x[i] change places. What the caller knows to be zero, or does not use, costs nothing. */
+static inline __attribute__((always_inline)) void transpose(uint64_t x[8])
+{
+	for (int i = 0; i < 4; i++)
+		cross(&x[i], &x[i + 4], 32, 0xffffffffu);
+	for (int i = 0; i < 8; i++)
+		if (!(i & 2))
+			cross(&x[i], &x[i + 2], 16, 0x0000ffff0000ffffu);
+	for (int i = 0; i < 8; i += 2)
+		cross(&x[i], &x[i + 1], 8, 0x00ff00ff00ff00ffu);
+}
+
+static inline __attribute__((always_inline)) void split(uint8_t *restrict p, const uint64_t *restrict v, uint32_t n, unsigned w)
+{
+	uint32_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t x[8];
+
+		for (int k = 0; k < 8; k++)
+			x[k] = v[i + k];
+		transpose(x);
+		for (unsigned b = 0; b < w; b++) {
+			uint64_t le = htole64(x[b]);
+
+			memcpy(p + (size_t)b * n + i, &le, 8);
+		}
+	}
+	for (; i < n; i++)
+		for (unsigned b = 0; b < w; b++)
+			p[(size_t)b * n + i] = v[i] >> (8 * b);
+}
+
+/* Eight values that begin at i, or fewer at the end. */
+static inline __attribute__((always_inline)) void join8(uint64_t x[8], const uint8_t *p, uint32_t n, uint32_t i, unsigned w)
+{
+	for (unsigned b = 0; b < 8; b++) {
+		x[b] = 0;
+		if (b < w && i + 8 <= n) {
+			memcpy(&x[b], p + (size_t)b * n + i, 8);
+			x[b] = le64toh(x[b]);
+		} else if (b < w) {
+			for (uint32_t k = 0; i + k < n; k++)
+				x[b] |= (uint64_t)p[(size_t)b * n + i + k] << (8 * k);
+		}
+	}
+	transpose(x);
+}
+
+static int put_planes(struct kp_buf *out, const uint64_t *v, uint32_t n, uint64_t all)
+{
+	unsigned w = width_of(all);
+	uint8_t *p;
+
+	kp_enc_bytes_head(out, (uint64_t)n * w);
+	if (kp_buf_reserve(out, (size_t)n * w))
+		return out->err;
+	p = out->p + out->len;
+	switch (w) {
+	case 1: split(p, v, n, 1); break;
+	case 2: split(p, v, n, 2); break;
+	case 4: split(p, v, n, 4); break;
+	default: split(p, v, n, 8);
+	}
+	out->len += (size_t)n * w;
+	return 0;
+}
+
+/* Values as they are stored; returns all their bits. */
+static inline __attribute__((always_inline)) uint64_t prepare(uint64_t *restrict out, const uint64_t *restrict v, uint32_t n, const uint32_t *perm, uint8_t how)
+{
+	uint64_t last = 0, all = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t x = v[how & GROUP ? perm[i] : i], y = how & DELTA ? x - last : x;
+
+		last = x;
+		if (how & ZIGZAG)
+			y = zigzag(y);
+		out[i] = y;
+		all |= y;
+	}
+	return all;
+}
+
 int kp_column_encode(struct kp_buf *out, unsigned coding, const uint64_t *v, uint32_t n, const uint32_t *perm, uint64_t *tmp, bool is_signed)
 {
-	uint8_t how = codings[coding].how;
-	uint64_t last = 0;
+	uint64_t all;
 
-	if (!how)
-		return put_plain(out, v, n, is_signed);
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t x = v[how & GROUP ? perm[i] : i], y = x;
-
-		if (how & DELTA)
-			y -= last;
-		last = x;
-		tmp[i] = how & ZIGZAG ? zigzag(y) : y;
+	switch (codings[coding].how) {	/* one loop for each */
+	case 0: return put_plain(out, v, n, is_signed);
+	case PLANES: all = prepare(tmp, v, n, perm, 0); break;
+	case PLANES | ZIGZAG | DELTA: all = prepare(tmp, v, n, perm, ZIGZAG | DELTA); break;
+	case PLANES | GROUP: all = prepare(tmp, v, n, perm, GROUP); break;
+	case PLANES | GROUP | ZIGZAG: all = prepare(tmp, v, n, perm, GROUP | ZIGZAG); break;
+	default: all = prepare(tmp, v, n, perm, GROUP | ZIGZAG | DELTA);
 	}
-	return put_planes(out, tmp, n);
+	return put_planes(out, tmp, n, all);
 }
 
 static void get_plain(struct kp_dec *d, uint64_t *v, uint32_t n)
@@ -190,50 +262,53 @@ static void get_plain(struct kp_dec *d, uint64_t *v, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t x = 0;
 
-		memcpy(&x, b.p + (size_t)i * w, w);
-		x = le64toh(x);
-		if (is_signed)
-			x = (uint64_t)((int64_t)(x << (64 - 8 * w)) >> (64 - 8 * w));
-		v[i] = x;
+		for (unsigned k = 0; k < w; k++)
+			x |= (uint64_t)b.p[(size_t)i * w + k] << (8 * k);
+		v[i] = is_signed ? (uint64_t)((int64_t)(x << (64 - 8 * w)) >> (64 - 8 * w)) : x;
 	}
 }
 
-static bool get_planes(struct kp_dec *d, uint64_t *v, uint32_t n)
+static inline __attribute__((always_inline)) void restore(uint64_t *restrict v, const uint8_t *restrict p, uint32_t n, const uint32_t *perm, unsigned w, uint8_t how)
 {
-	struct kp_view b = kp_dec_bytes(d);
-	size_t w = n ? b.len / n : 0;
-
-	if (d->err || !n || b.len != w * n || !w || w > 8) {
-		kp_dec_fail(d);
-		return false;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		v[i] = b.p[i];
-	for (size_t k = 1; k < w; k++)
-		for (uint32_t i = 0; i < n; i++)
-			v[i] |= (uint64_t)b.p[k * n + i] << (8 * k);
-	return true;
-}
-
-void kp_column_decode(struct kp_dec *d, unsigned coding, uint64_t *v, uint32_t n, const uint32_t *perm, uint64_t *tmp)
-{
-	uint8_t how = codings[coding].how;
 	uint64_t last = 0;
 
-	if (!how) {
+	for (uint32_t i = 0; i < n; i += 8) {
+		uint64_t x[8];
+
+		join8(x, p, n, i, w);
+		for (uint32_t k = 0; k < 8 && i + k < n; k++) {
+			uint64_t y = how & ZIGZAG ? unzigzag(x[k]) : x[k];
+
+			if (how & DELTA)
+				y = last += y;
+			v[how & GROUP ? perm[i + k] : i + k] = y;
+		}
+	}
+}
+
+static void get_planes(uint64_t *v, const uint8_t *p, uint32_t n, const uint32_t *perm, unsigned w, uint8_t how)
+{
+	switch (w) {	/* one loop for each width that writers use */
+	case 1: restore(v, p, n, perm, 1, how); break;
+	case 2: restore(v, p, n, perm, 2, how); break;
+	case 4: restore(v, p, n, perm, 4, how); break;
+	default: restore(v, p, n, perm, w, how);
+	}
+}
+
+void kp_column_decode(struct kp_dec *d, unsigned coding, uint64_t *v, uint32_t n, const uint32_t *perm)
+{
+	struct kp_view b;
+	size_t w;
+
+	if (!codings[coding].how) {
 		get_plain(d, v, n);
 		return;
 	}
-	if (!get_planes(d, how & GROUP ? tmp : v, n))
-		return;
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t x = how & GROUP ? tmp[i] : v[i];
-
-		if (how & ZIGZAG)
-			x = unzigzag(x);
-		if (how & DELTA)
-			x += last;
-		last = x;
-		v[how & GROUP ? perm[i] : i] = x;
-	}
+	b = kp_dec_bytes(d);
+	w = n ? b.len / n : 0;
+	if (d->err || !n || b.len != w * n || !w || w > 8)
+		kp_dec_fail(d);
+	else
+		get_planes(v, b.p, n, perm, w, codings[coding].how);
 }

@@ -18,7 +18,7 @@ bool kp_coding_grouped(unsigned coding);	/* values are permuted, so that those o
  */
 int kp_column_encode(struct kp_buf *out, unsigned coding, const uint64_t *v, uint32_t n, const uint32_t *perm, uint64_t *tmp, bool is_signed);
 /* The next item of d into v[n]; mistakes stick in d->err. perm may be NULL when the coding is not grouped. */
-void kp_column_decode(struct kp_dec *d, unsigned coding, uint64_t *v, uint32_t n, const uint32_t *perm, uint64_t *tmp);
+void kp_column_decode(struct kp_dec *d, unsigned coding, uint64_t *v, uint32_t n, const uint32_t *perm);
 /*
  * perm[i]: which row comes i-th when rows are ordered by kind, and those of one kind by task (NULL: all the same).
  * Both are below KP_GROUPS. tmp: room for n; count: KP_GROUPS zeroes, zero again afterwards.

@@ -51,15 +51,30 @@ static struct op operation(struct kc_walk *k, const struct kc_wait *t)
 	return o;
 }
 
+/* A device may stand on another, and each has a request for the same page: the one that read most counts. */
 static uint64_t pages_read(struct kc_walk *k, const struct kc_wait *t, struct op o)
 {
+	struct { uint32_t dev; uint64_t bytes; } of[8];
+	uint32_t n = 0, d;
 	const struct kc_ev *e;
-	uint64_t bytes = 0;
+	uint64_t most = 0;
 
-	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].blk, o.since, o.until, &i)); )
-		if (e->kind == KP_K_BLK_READ && kc_start(e) >= o.since)
-			bytes += e->a[1];
-	return bytes / 4096;
+	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].blk, o.since, o.until, &i)); ) {
+		if (e->kind != KP_K_BLK_READ || kc_start(e) < o.since || !e->obj)
+			continue;
+		for (d = 0; d < n && of[d].dev != e->obj->dev; d++)
+			;
+		if (d == 8)
+			continue;
+		if (d == n) {
+			of[n].dev = e->obj->dev;
+			of[n++].bytes = 0;
+		}
+		of[d].bytes += e->a[1];
+		if (of[d].bytes > most)
+			most = of[d].bytes;
+	}
+	return most / 4096;
 }
 
 static bool belongs(const struct kc_wait *t, struct op o, const struct kc_ev *e, const struct kp_obj *file)

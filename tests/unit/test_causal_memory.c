@@ -170,6 +170,24 @@ static void told_when_the_operation_ends(void **state)
 	rows_free(s.w);
 }
 
+/* The disk is a file on a disk on a disk: one page, three requests. */
+static void devices_on_devices(void **state)
+{
+	struct scene s = scene();
+	const struct kp_graph *g;
+
+	grows(s.w, &s.hog, -6000, 500, 640, 300);
+	refault(s.w, &s.th, 60.14, 1, 500, &s.hog, s.data);
+	s.w->v[s.w->n - 1].dur = (uint64_t)(50.15 * 1e6);
+	reads(s.w, &s.th, 10, 60, s.data, s.disk);
+	io(s.w, KP_K_BLK_READ, &s.th, 59, 59.8, device(s.w, "loop1", 10));
+	io(s.w, KP_K_BLK_READ, &s.th, 59.1, 59.7, device(s.w, "vda", 11));
+	g = finish(&s, 200);
+	is_about(ms_of(g, KP_C_MEMORY_REFAULT), 50);
+	assert_int_equal(cause(g, KP_C_DISK_READ)->ns, 0);
+	rows_free(s.w);
+}
+
 /* Half of what is read had been there before. */
 static void part_refault(void **state)
 {
@@ -280,7 +298,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hog_is_blamed), cmocka_unit_test(evicted_by_the_victim_itself), cmocka_unit_test(evicted_by_kswapd),
 		cmocka_unit_test(early_growth_is_free), cmocka_unit_test(first_read_is_no_refault),
-		cmocka_unit_test(refault_through_a_limit), cmocka_unit_test(part_refault), cmocka_unit_test(told_when_the_operation_ends), cmocka_unit_test(holder_of_the_keyframe),
+		cmocka_unit_test(refault_through_a_limit), cmocka_unit_test(part_refault), cmocka_unit_test(told_when_the_operation_ends),
+		cmocka_unit_test(devices_on_devices), cmocka_unit_test(holder_of_the_keyframe),
 		cmocka_unit_test(direct_reclaim), cmocka_unit_test(fault_swap_oom), cmocka_unit_test(dropped_on_purpose),
 	};
 

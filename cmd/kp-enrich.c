@@ -103,24 +103,32 @@ static void close_reader(struct run *x)
 
 /* ---- for a person ---- */
 
+static void column(const struct kp_str *s, const char *none, int width)
+{
+	char text[256];
+
+	kp_escape(text, sizeof(text), s ? s->p : none, s ? s->len : strlen(none));
+	printf("%-*s  ", width, text);
+}
+
 /* 02:45:30.123456  req-9f21  api-worker[2847]  POST /checkout  750.3 ms  504 */
 static int print_request(void *arg, const struct kp_request *q, struct kp_err *err)
 {
 	const struct run *x = arg;
 	const struct kp_header *h = kp_reader_header(x->r);
 	const struct kp_str *id = q->request ? q->request : q->trace;
-	char when[48], dur[32];
+	const char *service = q->service ? q->service->p : "-";
+	char when[48], dur[32], name[256];
 
 	if ((q->inner || (!q->op && !id)) && !x->a->all)
 		return 0;
 	kp_fmt_wall(when, kp_reader_wall(x->r, q->source, q->start), h->sources[q->source].utc_offset);
 	printf("%.15s  ", strchr(when, 'T') ? strchr(when, 'T') + 1 : when);
-	kp_escape_to(stdout, id ? id->p : "-", id ? id->len : 1);
-	printf("  ");
-	kp_escape_to(stdout, q->service ? q->service->p : "-", q->service ? q->service->len : 1);
-	printf("[%u]  ", q->task->tgid);
-	kp_escape_to(stdout, q->op ? q->op->p : "-", q->op ? q->op->len : 1);
-	printf("  %s", kp_fmt_dur(dur, q->dur));
+	column(id, "-", 16);
+	kp_escape(name, sizeof(name), service, strlen(service));
+	printf("%s[%u]%*s", name, q->task->tgid, (int)(strlen(name) < 16 ? 18 - strlen(name) : 2), "");
+	column(q->op, "-", 24);
+	printf("%9s", kp_fmt_dur(dur, q->dur));
 	if (q->open)
 		printf("  not answered");
 	else if (q->status > 1)
@@ -260,7 +268,7 @@ static void say_totals(const struct run *x)
 	struct kp_buf b = { 0 };
 
 	kp_enrich_stats(x->e, &st);
-	kp_buf_printf(&b, "%" PRIu64 " rows, %.0f %% joined; %" PRIu64 " requests; of those sent %" PRIu64 " were seen to arrive, %"
+	kp_buf_printf(&b, "%" PRIu64 " rows, %.1f %% joined; %" PRIu64 " requests; of those sent %" PRIu64 " were seen to arrive, %"
 		      PRIu64 " not", st.rows, st.rows ? 100.0 * st.attributed / st.rows : 0.0, st.requests, st.sends_matched,
 		      st.sends_unmatched);
 	if (x->a->nspans)

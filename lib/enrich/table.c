@@ -8,8 +8,9 @@
 
 #include "en.h"
 
-/* How long a connection or an ended thread is remembered. */
+/* How long a connection is remembered on which nothing happens; the ends of all may not have been recorded. */
 #define IDLE (3600 * 1000 * EN_MS)
+#define MANY 16384		/* 70 MB */
 #define SWEEP (1000 * EN_MS)
 
 static uint32_t mix(uint64_t a, uint64_t b)
@@ -302,9 +303,16 @@ void en_conn_free(struct en_conn *c)
 	free(c);
 }
 
+static uint64_t patience(const struct kp_enrich *e)
+{
+	return e->nconn < MANY ? IDLE : e->nconn < 4 * MANY ? 10 * SWEEP : SWEEP;
+}
+
 /* Once a second of the stream: forget what is over. A thread keeps its slot, as the pool keeps its name. */
 bool en_sweep(struct kp_enrich *e)
 {
+	uint64_t longest = patience(e);
+
 	if (e->now < e->swept + SWEEP)
 		return false;
 	e->swept = e->now;
@@ -312,7 +320,7 @@ bool en_sweep(struct kp_enrich *e)
 		for (struct en_conn **p = &e->conn[i], *c; (c = *p);) {
 			uint64_t idle = e->now > c->last ? e->now - c->last : 0;
 
-			if (idle > (c->closed ? 4 * e->hold : IDLE)) {
+			if (idle > (c->closed ? 4 * e->hold : longest)) {
 				*p = c->next;
 				en_conn_free(c);
 				e->nconn--;

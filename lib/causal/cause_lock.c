@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Locks: who held it. The unlock wakes the waiter in the holder's context; the holder may itself have come late to it. */
+#include <stdio.h>
+
 #include <kp/kinds.h>
+#include <kp/util.h>
 
 #include "walk.h"
 
@@ -122,4 +125,38 @@ int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 	held_by_waker(k, t, v);
 	v->what = kc_what(k, "waits for a lock");
 	return 1;
+}
+
+/* Whoever is told who held the lock asks next: what was it doing all that time? */
+void kc_lock_meanwhile(struct kc_walk *k)
+{
+	struct kc_agg *a = &k->agg[KP_C_LOCK];
+	uint64_t to = a->victim_from + a->victim_ns, ns[3] = { 0 }, longest = 0;
+	uint32_t th = a->nblame ? a->blame[0].th : KC_NONE;
+	const struct kc_piece *p, *blocked = NULL;
+	struct kc_wait t;
+	char d[32];
+
+	if (th == KC_NONE || kc_timeline(k->w, th))
+		return;
+	for (uint64_t at = to; at > a->victim_from && (p = kc_piece_at(k->w, th, at)); at = p->from) {
+		uint64_t n = kc_overlap_ns(p->from, p->to, a->victim_from, to);
+
+		if (p->state <= KC_BLOCKED)
+			ns[p->state] += n;
+		if (p->state == KC_BLOCKED && n > longest) {
+			longest = n;
+			blocked = p;
+		}
+	}
+	if (ns[KC_BLOCKED] && ns[KC_BLOCKED] >= ns[KC_RUNNABLE] && ns[KC_BLOCKED] >= ns[KC_RUNNING]) {
+		kc_wait_at(k, th, blocked, blocked->from, blocked->to, &t);
+		snprintf(a->why[0], sizeof(a->why[0]), "it %s; for %s of that it was asleep (%s)", a->blame[0].why,
+			 kp_fmt_dur(d, ns[KC_BLOCKED]), t.class == KC_W_UNKNOWN && t.sys ? kc_sys_name(t.sys) : kc_class_name(t.class));
+	} else if (ns[KC_RUNNING] + ns[KC_RUNNABLE]) {
+		bool ran = ns[KC_RUNNING] >= ns[KC_RUNNABLE];
+
+		snprintf(a->why[0], sizeof(a->why[0]), "it %s; for %s of that it %s", a->blame[0].why,
+			 kp_fmt_dur(d, ns[ran ? KC_RUNNING : KC_RUNNABLE]), ran ? "ran" : "waited for a CPU");
+	}
 }

@@ -136,4 +136,5 @@ void kc_finish(struct kc_walk *k)
 	for (int i = 0; i < KP_C_MAX; i++)
 		if (k->agg[i].nblame)
 			qsort(k->agg[i].blame, k->agg[i].nblame, sizeof(struct kc_blame), more_blame);
+	kc_lock_meanwhile(k);
 }

@@ -76,6 +76,7 @@ static void book(struct state *s, const struct kc_verdict *v, uint16_t kind, uin
 	if (ns >= a->victim_ns) {
 		a->victim = s->th;
 		a->victim_ns = ns;
+		a->victim_from = s->t - ns;
 	}
 	if (kind != v->kind)
 		return;

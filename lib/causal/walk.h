@@ -57,7 +57,7 @@ struct kc_agg {		/* one cause kind of the target */
 	struct kc_blame *blame; uint32_t nblame, cap_blame;
 	struct kc_proof proof[KC_PROOFS]; uint32_t nproof;
 	const struct kp_obj *obj; uint64_t obj_ns; /* of the longest wait */
-	uint32_t victim; uint64_t victim_ns;
+	uint32_t victim; uint64_t victim_ns, victim_from; /* of the longest wait */
 	double confidence;
 	char why[2][200];	/* in words: observed, inferred */
 };
@@ -119,6 +119,7 @@ void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint
 /* cause_lock.c: who had the lock from when to when, given who let it go; cause_net.c: the signal that ended a wait */
 void kc_accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
 		      struct kc_verdict *v);
+void kc_lock_meanwhile(struct kc_walk *k); /* what the holder did with it */
 const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t);
 /* cause_disk.c: who else was at the device of ev meanwhile */
 void kc_disk_others(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);

@@ -99,6 +99,8 @@ static void file_lock(void **state)
 
 	sys(w, KP_K_SYS_flock, &th, 9.99, 300.02, 0)->obj = file(w, "/srv/prices", 5);
 	sleeps(w, &th, 10, 300, S, "locks_lock_inode_wait+0x1", job.t, TASK);
+	sys(w, KP_K_SYS_clock_nanosleep, &job, 19.9, 220.1, 0);
+	sleeps(w, &job, 20, 220, S, "do_nanosleep+0x1", NULL, HARDIRQ);
 	until(w, &job, 310);
 	respond(w, &th, 310, HTTP_OK);
 	g = explain(w);
@@ -106,6 +108,8 @@ static void file_lock(void **state)
 	assert_int_equal(culprit(g, KP_C_LOCK), 77);
 	assert_int_equal(root(g), KP_C_LOCK);
 	assert_string_equal(cause(g, KP_C_LOCK)->object, "/srv/prices");
+	assert_string_equal(cause(g, KP_C_LOCK)->blame[0].why, "observed: it held the lock: its release woke the waiter; "
+			    "for 200.0 ms of that it was asleep (sleep)");
 	rows_free(w);
 }
 

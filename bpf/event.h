@@ -47,7 +47,7 @@
  *   rss_stat writeback_dirty_folio           counts only
  *   balance_dirty_pages fs.dirty_wait; jbd2_{start,end}_commit fs.commit; ext4_sync_file_{enter,exit} fs.sync
  *   contention_begin contention_end          lock.wait
- *   softirq_* irq_handler_* local_timer_* reschedule_* call_function_* call_function_single_* irq_work_*
+ *   softirq_* irq_handler_* local_timer_* irq_work_*
  *                                            cpus; needed by sched.wake and by every row for its flags
  */
 #ifndef KP_EVENT_H

@@ -26,15 +26,16 @@ static __always_inline int hard_exit(void)
 	return 0;
 }
 
+/*
+ * Not the interrupts by which CPUs call each other: they wake nobody themselves, and to switch their tracepoints
+ * on is to patch the very code that the patching calls other CPUs with.
+ */
 #define HARD(name, enter, exit) \
 	SEC("tp_btf/" #enter) int BPF_PROG(enter) { return hard_enter(); } \
 	SEC("tp_btf/" #exit) int BPF_PROG(exit) { return hard_exit(); }
 
 HARD(irq_handler, irq_handler_entry, irq_handler_exit)
 HARD(local_timer, local_timer_entry, local_timer_exit)
-HARD(reschedule, reschedule_entry, reschedule_exit)
-HARD(call_function, call_function_entry, call_function_exit)
-HARD(call_function_single, call_function_single_entry, call_function_single_exit)
 HARD(irq_work, irq_work_entry, irq_work_exit)
 
 SEC("tp_btf/softirq_entry")

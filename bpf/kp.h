@@ -186,6 +186,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define MSG_PEEK	2
 #define EAGAIN		11
 #define EIO		5
+#define ECANCELED	125
 
 #include "event.h"
 

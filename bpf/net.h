@@ -293,7 +293,8 @@ int BPF_PROG(inet_sock_set_state, const struct sock *sk, int old, int new)
 		emit(&r, sizeof r, KP_K_TCP_STATE);
 	}
 	if (want && k && k->opened && old == TCP_SYN_SENT)
-		write_connection(sk, KP_K_TCP_CONNECT, now, k->opened, &k->owner, irq, new == TCP_ESTABLISHED ? 0 : -sk->sk_err);
+		write_connection(sk, KP_K_TCP_CONNECT, now, k->opened, &k->owner, irq,
+				 new == TCP_ESTABLISHED ? 0 : sk->sk_err ? -sk->sk_err : -ECANCELED);	/* or closed meanwhile */
 	if (want && old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		write_connection(sk, KP_K_TCP_ACCEPT, now, now, NULL, irq, 0);
 	if (new == TCP_LISTEN || old == TCP_LISTEN) {

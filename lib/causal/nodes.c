@@ -79,6 +79,32 @@ static void op_name(const struct kp_graph *g, const struct kp_step *s, char *buf
 	snprintf(buf, cap, "%s", s->state == KP_ST_RUNNING && s->depth && *s->what ? s->what : s->who.comm);
 }
 
+/* Time of each process that was called: what is too short to be seen is not drawn, not even as a call. */
+enum { PROCS = 64 };
+struct proc_ns { const struct kp_who *who; uint64_t ns; };
+
+static void sum_up(const struct kp_graph *g, struct proc_ns p[PROCS])
+{
+	for (uint32_t i = 0; i < g->nsteps; i++) {
+		uint32_t k = 0;
+
+		while (k < PROCS && p[k].who && !same_proc(p[k].who, &g->steps[i].who))
+			k++;
+		if (k == PROCS)
+			continue;
+		p[k].who = &g->steps[i].who;
+		p[k].ns += g->steps[i].dur;
+	}
+}
+
+static bool is_seen(const struct kp_graph *g, const struct proc_ns p[PROCS], const struct kp_who *who)
+{
+	for (uint32_t k = 0; k < PROCS && p[k].who; k++)
+		if (same_proc(p[k].who, who))
+			return (double)p[k].ns >= MIN_SHARE * (double)g->dur;
+	return false;
+}
+
 static void put_step(struct kp_graph *g, const struct kp_step *s, uint32_t *at, int *rc)
 {
 	uint32_t d = s->depth < MAX_DEPTH ? s->depth : MAX_DEPTH - 1, op, ev;
@@ -120,7 +146,7 @@ static void put_culprits(struct kp_graph *g, int *rc)
 			uint64_t ns = (uint64_t)(c->blame[b].share * (double)g->nodes[i].ns);
 			uint32_t to;
 
-			if (c->blame[b].share < MIN_PART)
+			if (c->blame[b].share < MIN_PART || (double)ns < MIN_SHARE * (double)g->dur)
 				continue;
 			to = node(g, CULPRIT, &c->blame[b].who, UINT32_MAX, c->blame[b].who.comm, g->start, rc);
 			if (to == UINT32_MAX || *rc)
@@ -133,6 +159,7 @@ static void put_culprits(struct kp_graph *g, int *rc)
 
 int kc_nodes(struct kc_walk *k, struct kp_graph *g)
 {
+	struct proc_ns procs[PROCS] = { 0 };
 	uint32_t at[MAX_DEPTH] = { 0 };
 	char name[256];
 	int rc = 0;
@@ -145,8 +172,10 @@ int kc_nodes(struct kc_walk *k, struct kp_graph *g)
 	node(g, TARGET, &g->target, UINT32_MAX, name, g->start, &rc);
 	g->nodes[0].ns = g->dur;
 	/* calls first: they must not be crowded out by small waits */
+	sum_up(g, procs);
 	for (uint32_t i = 0; i < g->nsteps && !rc; i++)
-		put_step(g, &g->steps[i], at, &rc);
+		if (!g->steps[i].depth || is_seen(g, procs, &g->steps[i].who))
+			put_step(g, &g->steps[i], at, &rc);
 	if (!rc)
 		put_culprits(g, &rc);
 	return rc;

@@ -59,8 +59,9 @@ struct en_ids en_msg_ids(struct kp_enrich *e, struct en_conn *c, const struct kp
 		ids.op = op_of(e, m);
 	if (m->stmt.p) {
 		ids.op = stmt_op(e, c, m, ids.op);
-		if (!ids.op)
-			ids.op = kp_pool_cstr(e->pool, "EXECUTE");
+		if (!ids.op)	/* prepared before the recording */
+			ids.op = op_of(e, &(struct kp_msg){ .verb = { "EXECUTE", 7 },
+				       .target = m->stmt.len ? m->stmt : (struct kp_span){ NULL, 0 } });
 	}
 	if (m->request.p)
 		ids.request = kp_pool_str(e->pool, m->request.p, m->request.len);

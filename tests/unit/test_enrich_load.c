@@ -66,6 +66,12 @@ static void many_statements(void **state)
 	char m[128], want[32];
 	unsigned in;
 
+	memcpy(m, "B\0\0\0\x10\0" "s001\0\0\0\0\0\0", 17);	/* prepared before the recording */
+	recv_n(w, db, 9, DB, D1, m, 17);
+	in = row(w, READ, db, 9.1, 9.2);
+	send_n(w, db, 9.5, DB, D1, "2\0\0\0\4Z\0\0\0\5I", 11);
+	assert_int_equal(kp_enrich_flush(w->e, NULL), 0);
+	assert_string_equal(op(w, in), "EXECUTE s001");
 	for (int i = 0; i < 300; i++) {
 		int n = 5 + snprintf(m + 5, sizeof(m) - 5, "s%03d%cSELECT 1 FROM t%03d%c%c", i, 0, i, 0, 0) + 1;
 

@@ -2,6 +2,7 @@
 /* kp-query: prints and filters streams. See kp-query(1). */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -292,6 +293,27 @@ static int report(struct args *a, struct kp_err *err)
 	return rc;
 }
 
+static void once(int sig)
+{
+}
+
+/*
+ * Ctrl-C in `kp-record | kp-query` reaches both: the recorder ends its recording, and that end shall still be passed
+ * on. A second one ends this, too.
+ */
+static void let_the_pipe_end(const struct args *a)
+{
+	struct sigaction sa = { .sa_handler = once, .sa_flags = SA_RESTART | SA_RESETHAND }, old;
+	bool reads = !a->q.npaths;
+	struct stat st;
+
+	for (uint32_t i = 0; i < a->q.npaths; i++)
+		reads |= !strcmp(a->q.paths[i], "-");
+	if (reads && !fstat(STDIN_FILENO, &st) && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) &&
+	    !sigaction(SIGINT, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &sa, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { .began = kp_now_mono(), .fd = -1 };
@@ -313,6 +335,8 @@ int main(int argc, char **argv)
 		kp_warn(&tool, "no file given, and standard input is a terminal: try '%s --help'", tool.name);
 		return KP_EXIT_USAGE;
 	}
+	signal(SIGPIPE, SIG_IGN);
+	let_the_pipe_end(&a);
 	a.progress = !a.common.quiet && isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO);
 	rc = a.info || a.kinds ? report(&a, &err) : query(&a, argc, argv, &err);
 	kp_query_close(a.query);

@@ -81,7 +81,7 @@ static int when(uint64_t *out, const char *s, const char *opt, const struct kp_c
 	if (kp_parse_time(s, ref, c->utc_offset, &t))
 		return kp_err(err, EINVAL, "%s: no time: '%s' (as in 02:45, 2026-11-25T02:45:00+01:00, -10m, @1764038700)", opt, s);
 	/* the recording may span midnight */
-	if (tod && c->end && t > c->end && t - DAY + AROUND >= c->begin && c->begin)
+	if (tod && c->end && t > c->end && t > DAY && t - DAY + AROUND >= c->begin && c->begin)
 		t -= DAY;
 	else if (tod && !c->end && c->begin > t && c->begin - t > DAY / 2)
 		t += DAY;

@@ -340,9 +340,67 @@ assert k["sys.read"]["id"] == 4096 and k["sys.read"]["args"][2] == {"name": "cou
 }
 
 @test "a reader that had enough is no error" {
-	run --separate-stderr bash -c '"$query" -f text "$S/a.kp" "$S/a.kp" "$S/a.kp" | head -n 1'
-	[ -z "$stderr" ]
-	[ "${#lines[@]}" = 1 ]
+	for f in text json csv kp; do
+		run --separate-stderr -0 bash -c 'set -o pipefail; "$query" -f $0 "$S/a.kp" "$S/a.kp" "$S/a.kp" | head -c 10' $f
+		[ -z "$stderr" ]
+	done
+}
+
+# A fifo with half a stream in it; $pid reads it.
+half_a_stream() {
+	mkfifo pipe
+	env --default-signal=INT "$query" -q -f json <pipe >got &
+	pid=$!
+	exec 9>pipe
+	head -c 20000 "$S/a.kp" >&9
+	sleep 0.5
+}
+
+@test "Ctrl-C ends the recorder in front of the pipe: what it still says is passed on" {
+	half_a_stream
+	kill -INT $pid
+	sleep 0.2
+	tail -c +20001 "$S/a.kp" >&9
+	exec 9>&-
+	wait $pid
+	cmp got "$S/a.json"
+}
+
+@test "Ctrl-C twice is enough" {
+	half_a_stream
+	kill -INT $pid
+	sleep 0.2
+	kill -INT $pid
+	rc=0
+	wait $pid || rc=$?
+	exec 9>&-
+	[ $rc = 130 ]
+}
+
+@test "rows come while the pipe is still open" {
+	mkfifo pipe
+	"$query" -q -f text <pipe >got &
+	exec 9>pipe
+	head -c -50 "$S/a.kp" >&9
+	for _ in {1..50}; do
+		[ ! -s got ] || break
+		sleep 0.1
+	done
+	[ -s got ]
+	exec 9>&-
+	wait
+}
+
+@test "json is what an independent reader makes of the stream" {
+	"$PYTHON" -c 'import cbor2' 2>/dev/null || skip "python3-cbor2 is missing"
+	cat "$S/a.kp" "$S/h.kp" >both.kp
+	"$query" -e 'sched.*,zz.*' "$S/h.kp" >some.kp
+	for f in "$S/a.kp" "$S/h.kp" both.kp some.kp; do
+		zstd -dc "$f" | "$PYTHON" "$BATS_TEST_DIRNAME/../kpread.py" >expected
+		"$query" -q -f json "$f" >got
+		[ -s got ]
+		cmp expected got
+	done
 }
 
 @test "a mistake in an expression is shown where it is" {

@@ -169,7 +169,7 @@ static int cgroup_line(const char *p, size_t len, unsigned long *id, const char 
 	if (!c2)
 		return -EINVAL;
 	*id = strtoul(p, &end, 10);
-	if (end != c1)
+	if (end != c1 || end == p)
 		return -EINVAL;
 	*list = c1 + 1;
 	*list_len = c2 - c1 - 1;

@@ -36,12 +36,11 @@
 enum { P = 0x7000001, C = 0x7000002, W = 0x7000003, X = 0x7000004 };
 enum { MAX = 4096 };
 
-struct fixture { struct kp_pool *pool; struct kp_resolve *r; struct kp_kinds *kinds; char dir[40]; struct kp_row row[MAX]; int n, stop; uint32_t only[2]; };
+struct fixture { struct kp_pool *pool; struct kp_resolve *r; struct kp_kinds *kinds; struct kp_row row[MAX]; int n, stop; uint32_t only[2]; };
 
-static inline struct fixture *new_at(const char *proc)
+static inline struct fixture *new_with(struct kp_resolve_opts o)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct kp_resolve_opts o = { .proc = proc };
 	struct kp_err err;
 
 	assert_non_null(f);
@@ -52,6 +51,7 @@ static inline struct fixture *new_at(const char *proc)
 	return f;
 }
 
+static inline struct fixture *new_at(const char *proc) { return new_with((struct kp_resolve_opts){ .proc = proc }); }
 static inline struct fixture *new(void) { return new_at(NULL); }
 
 static inline void done(struct fixture *f)

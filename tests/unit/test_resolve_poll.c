@@ -145,7 +145,7 @@ static void poll_v1(void **state)
 	task_in(f, C, 5, "/kept/free");
 	task_in(f, C, 3, "/db");
 	task_in(f, W, 5, "/elsewhere");
-	task_in(f, X, 5, "/../mem/db");
+	task_in(f, X, 3, "/../cpu/web");
 	poll_rows(f, 1000);
 	assert_int_equal(f->n, 3);
 	r = row_of(f, KP_K_CG_LIMIT, 0, "/kept/db");
@@ -169,11 +169,43 @@ static void poll_v1(void **state)
 	done(f);
 }
 
+/* What a task's lines in /proc say, on version 2, version 1, and both at once. */
+static void controllers_of_a_task(void **state)
+{
+	static const struct { const char *lines, *unified, *cpu, *memory; } c[] = {
+		{ "0::/a:b\n", "/a:b", "/a:b", "/a:b" },
+		{ "4:memory:/m\n3:cpu,cpuacct:/c\n1:name=systemd:/s\n", NULL, "/c", "/m" },
+		{ "4:memory:/m\n1:name=systemd:/s\n0::/u\n", "/u", "/u", "/m" },
+		{ "rubbish\n0:/x\n:::\n0::/cut", NULL, NULL, NULL },
+	};
+	char dir[40];
+	struct fixture *f = made_up(dir, "0::/\n", "");
+
+	for (uint32_t i = 0; i < sizeof(c) / sizeof(*c); i++) {
+		const char *want[] = { [KP_CG_UNIFIED] = c[i].unified, [KP_CG_CPU] = c[i].cpu, [KP_CG_MEMORY] = c[i].memory };
+		uint32_t tid = P + i;
+		const struct kp_task *t;
+		char name[64];
+
+		snprintf(name, sizeof(name), "%u/task/%u/stat", tid, tid);
+		put(dir, name, "1 (x) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 500 0 0\n");
+		snprintf(name, sizeof(name), "%u/task/%u/cgroup", tid, tid);
+		put(dir, name, c[i].lines);
+		t = kp_resolve_task(f->r, tid, tid, 500 * (SEC / sysconf(_SC_CLK_TCK)));
+		assert_string_equal(str(t->comm), "x");
+		for (int k = 0; k < 3; k++)
+			assert_string_equal(str(t->cgroup[k]), want[k] ? want[k] : "(null)");
+	}
+	remove_all(dir);
+	done(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(poll_v2),
 		cmocka_unit_test(poll_v1),
+		cmocka_unit_test(controllers_of_a_task),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@ struct decoder {
 	struct kp_pool *pool;
 	struct kp_scratch *s;
 	struct colspec *spec;	uint32_t nspec;
+	size_t used;		/* of the block's room */
 	bool ordered;		/* scratch has the order by groups */
 };
 
@@ -261,6 +262,41 @@ static void dec_dicts(struct decoder *x)
 	}
 }
 
+/* Blocks come one after the other and are alike: the room of one is good for the next. */
+static void get_room(struct decoder *x)
+{
+	struct kp_room *have = x->s->room, *r = &x->b->room;
+	size_t need = 0;
+
+	for (uint32_t i = 0; i < x->nspec; i++)
+		need += x->spec[i].col >= 0 && x->spec[i].col < KP_COL_DATA ? x->b->n : 0;
+	if (!kp_dec_spend(&x->d, need * sizeof(*r->v)))
+		return;
+	for (int i = 0; i < KP_ROOMS && !r->v; i++)
+		if (have[i].cap >= need) {
+			*r = have[i];
+			have[i] = (struct kp_room){ 0 };
+		}
+	if (r->v)
+		return;
+	r->v = malloc((need + 1) * sizeof(*r->v));
+	r->cap = need;
+	if (!r->v)
+		x->d.err = -ENOMEM;
+}
+
+static void put_room(struct kp_room r, struct kp_scratch *s)
+{
+	for (int i = 0; s && i < KP_ROOMS && r.v; i++)
+		if (s->room[i].cap < r.cap || !s->room[i].v) {
+			struct kp_room old = s->room[i];
+
+			s->room[i] = r;
+			r = old;
+		}
+	free(r.v);
+}
+
 static bool within(const uint64_t *v, uint32_t n, uint64_t max)
 {
 	uint64_t over = 0;
@@ -310,7 +346,8 @@ static void dec_column(struct decoder *x, struct colspec spec)
 			return kp_dec_fail(d);
 		if (spec.col <= KP_COL_TASK ? x->ordered || kp_coding_grouped(spec.coding) : kp_coding_grouped(spec.coding) && !order(x))
 			return kp_dec_fail(d);
-		b->c[spec.col] = list(d, b->n, sizeof(uint64_t));
+		b->c[spec.col] = b->room.v + x->used;
+		x->used += b->n;
 		if (!d->err)
 			kp_column_decode(d, spec.coding, b->c[spec.col], b->n, x->s->perm);
 	}
@@ -354,6 +391,8 @@ int kp_block_decode(struct kp_block **out, const uint8_t *p, size_t n, struct kp
 	if (parts != x.nspec + 1)
 		kp_dec_fail(&x.d);
 	if (!x.d.err)
+		get_room(&x);
+	if (!x.d.err)
 		dec_dicts(&x);
 	for (uint32_t i = 0; i < x.nspec && !x.d.err; i++)
 		dec_column(&x, x.spec[i]);
@@ -362,18 +401,17 @@ int kp_block_decode(struct kp_block **out, const uint8_t *p, size_t n, struct kp
 	err = x.d.err;
 	free(x.spec);
 	if (err)
-		kp_block_free(x.b);
+		kp_block_free(x.b, s);
 	else
 		*out = x.b;
 	return err;
 }
 
-void kp_block_free(struct kp_block *b)
+void kp_block_free(struct kp_block *b, struct kp_scratch *s)
 {
 	if (!b)
 		return;
-	for (int i = 0; i < KP_COL_DATA; i++)
-		free(b->c[i]);
+	put_room(b->room, s);
 	free(b->data);
 	free(b->task);
 	free(b->obj);

@@ -33,7 +33,9 @@ int kp_build_row(struct kp_build *b, const struct kp_row *r);
 uint64_t kp_build_bytes(const struct kp_build *b); /* about, at most */
 struct kp_block_head { uint32_t source; uint64_t seq, session /* kp_session_hash */; uint8_t flags; uint64_t t0, t1; };
 /* Packs the rows as one item and empties b. scratch is kept from block to block. */
-struct kp_scratch { uint64_t *tmp; uint32_t *perm, *perm2, *count; };
+struct kp_room { uint64_t *v; size_t cap; };	/* of the columns of a block */
+enum { KP_ROOMS = 4 };
+struct kp_scratch { uint64_t *tmp; uint32_t *perm, *perm2, *count; struct kp_room room[KP_ROOMS]; };
 int kp_scratch_init(struct kp_scratch *s);
 void kp_scratch_free(struct kp_scratch *s);
 int kp_build_pack(struct kp_build *b, const struct kp_block_head *h, struct kp_packer *p, struct kp_scratch *s);
@@ -43,6 +45,7 @@ struct kp_block {
 	struct kp_block_head head;
 	uint32_t n, next;
 	uint64_t *c[KP_COL_DATA];	/* NULL: all zero */
+	struct kp_room room;		/* where they are */
 	uint8_t *data; size_t data_len, data_at;
 	const struct kp_task **task;	uint32_t ntask;
 	const struct kp_obj **obj;	uint32_t nobj;
@@ -51,7 +54,7 @@ struct kp_block {
 	uint32_t unknown_columns;
 };
 int kp_block_decode(struct kp_block **out, const uint8_t *p, size_t n, struct kp_pool *pool, struct kp_scratch *s);
-void kp_block_free(struct kp_block *b);
+void kp_block_free(struct kp_block *b, struct kp_scratch *s);	/* s, which may be NULL, gets the room for the next block */
 /* Row number b->next into r (source is that of the block's header, kind as stored), and on to the next. */
 void kp_block_row(struct kp_block *b, struct kp_row *r);
 

@@ -141,6 +141,8 @@ void kp_scratch_free(struct kp_scratch *s)
 	free(s->perm);
 	free(s->perm2);
 	free(s->count);
+	for (int i = 0; i < KP_ROOMS; i++)
+		free(s->room[i].v);
 	memset(s, 0, sizeof(*s));
 }
 

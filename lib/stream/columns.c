@@ -151,50 +151,47 @@ static inline void cross(uint64_t *a, uint64_t *b, unsigned shift, uint64_t mask
 /* Byte i of x[j] and byte j of x[i] change places. What the caller knows to be zero, or does not use, costs nothing. */
 static inline __attribute__((always_inline)) void transpose(uint64_t x[8])
 {
-	for (int i = 0; i < 4; i++)
-		cross(&x[i], &x[i + 4], 32, 0xffffffffu);
-	for (int i = 0; i < 8; i++)
-		if (!(i & 2))
-			cross(&x[i], &x[i + 2], 16, 0x0000ffff0000ffffu);
-	for (int i = 0; i < 8; i += 2)
-		cross(&x[i], &x[i + 1], 8, 0x00ff00ff00ff00ffu);
+	static const uint64_t m4 = 0xffffffffu, m2 = 0x0000ffff0000ffffu, m1 = 0x00ff00ff00ff00ffu;
+
+	cross(&x[0], &x[4], 32, m4), cross(&x[1], &x[5], 32, m4), cross(&x[2], &x[6], 32, m4), cross(&x[3], &x[7], 32, m4);
+	cross(&x[0], &x[2], 16, m2), cross(&x[1], &x[3], 16, m2), cross(&x[4], &x[6], 16, m2), cross(&x[5], &x[7], 16, m2);
+	cross(&x[0], &x[1], 8, m1), cross(&x[2], &x[3], 8, m1), cross(&x[4], &x[5], 8, m1), cross(&x[6], &x[7], 8, m1);
+}
+
+/* Written out, as not every compiler unrolls what it should. */
+#define EIGHT(f, ...) f(0, __VA_ARGS__), f(1, __VA_ARGS__), f(2, __VA_ARGS__), f(3, __VA_ARGS__), \
+		      f(4, __VA_ARGS__), f(5, __VA_ARGS__), f(6, __VA_ARGS__), f(7, __VA_ARGS__)
+
+static inline uint64_t get8(const uint8_t *p)
+{
+	uint64_t le;
+
+	memcpy(&le, p, 8);
+	return le64toh(le);
+}
+
+static inline void put8(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, 8);
 }
 
 static inline __attribute__((always_inline)) void split(uint8_t *restrict p, const uint64_t *restrict v, uint32_t n, unsigned w)
 {
 	uint32_t i = 0;
 
+#define VALUE(k, at) (at)[k]
+#define PUT(b, at) (void)((b) < w ? put8((at) + (size_t)(b) * n, x[b]) : (void)0)
 	for (; i + 8 <= n; i += 8) {
-		uint64_t x[8];
+		uint64_t x[8] = { EIGHT(VALUE, v + i) };
 
-		for (int k = 0; k < 8; k++)
-			x[k] = v[i + k];
 		transpose(x);
-		for (unsigned b = 0; b < w; b++) {
-			uint64_t le = htole64(x[b]);
-
-			memcpy(p + (size_t)b * n + i, &le, 8);
-		}
+		EIGHT(PUT, p + i);
 	}
+#undef PUT
 	for (; i < n; i++)
 		for (unsigned b = 0; b < w; b++)
 			p[(size_t)b * n + i] = v[i] >> (8 * b);
-}
-
-/* Eight values that begin at i, or fewer at the end. */
-static inline __attribute__((always_inline)) void join8(uint64_t x[8], const uint8_t *p, uint32_t n, uint32_t i, unsigned w)
-{
-	for (unsigned b = 0; b < 8; b++) {
-		x[b] = 0;
-		if (b < w && i + 8 <= n) {
-			memcpy(&x[b], p + (size_t)b * n + i, 8);
-			x[b] = le64toh(x[b]);
-		} else if (b < w) {
-			for (uint32_t k = 0; i + k < n; k++)
-				x[b] |= (uint64_t)p[(size_t)b * n + i + k] << (8 * k);
-		}
-	}
-	transpose(x);
 }
 
 static int put_planes(struct kp_buf *out, const uint64_t *v, uint32_t n, uint64_t all)
@@ -268,22 +265,30 @@ static void get_plain(struct kp_dec *d, uint64_t *v, uint32_t n)
 	}
 }
 
-static inline __attribute__((always_inline)) void restore(uint64_t *restrict v, const uint8_t *restrict p, uint32_t n, const uint32_t *perm, unsigned w, uint8_t how)
+static inline __attribute__((always_inline)) void restore(uint64_t *restrict v, const uint8_t *restrict p, uint32_t n, const uint32_t *perm,
+								 unsigned w, uint8_t how)
 {
-	uint64_t last = 0;
+	uint64_t last = 0, y;
+	uint32_t i = 0;
 
-	for (uint32_t i = 0; i < n; i += 8) {
-		uint64_t x[8];
+#define GET(b, at) (b) < w ? get8((at) + (size_t)(b) * n) : 0
+#define STORE(k, value) (y = (value)[k], y = how & ZIGZAG ? unzigzag(y) : y, y = last = how & DELTA ? last + y : y, \
+			 v[how & GROUP ? perm[i + (k)] : i + (k)] = y)
+	for (; i + 8 <= n; i += 8) {
+		uint64_t x[8] = { EIGHT(GET, p + i) };
 
-		join8(x, p, n, i, w);
-		for (uint32_t k = 0; k < 8 && i + k < n; k++) {
-			uint64_t y = how & ZIGZAG ? unzigzag(x[k]) : x[k];
-
-			if (how & DELTA)
-				y = last += y;
-			v[how & GROUP ? perm[i + k] : i + k] = y;
-		}
+		transpose(x);
+		EIGHT(STORE, x);
 	}
+	for (; i < n; i++) {
+		uint64_t x = 0;
+
+		for (unsigned b = 0; b < w; b++)
+			x |= (uint64_t)p[(size_t)b * n + i] << (8 * b);
+		STORE(0, &x);
+	}
+#undef GET
+#undef STORE
 }
 
 static void get_planes(uint64_t *v, const uint8_t *p, uint32_t n, const uint32_t *perm, unsigned w, uint8_t how)

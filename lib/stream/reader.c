@@ -122,7 +122,7 @@ void kp_reader_close(struct kp_reader *r)
 	if (!r)
 		return;
 	for (uint32_t i = 0; i < r->nin; i++)
-		kp_input_close(&r->in[i]);
+		kp_input_close(r, &r->in[i]);
 	for (uint32_t i = 0; i < r->h.nsources && r->src; i++)
 		free(r->src[i].clock);
 	for (uint32_t i = 0; i < r->ngraph; i++)

@@ -67,7 +67,7 @@ static inline void kp_reader_saw(struct kp_reader *r, uint32_t source, uint64_t 
 /* ---- inputs (rinput.c) ---- */
 
 int kp_input_open(struct kp_reader *r, struct input *in, const char *path, struct kp_err *err);
-void kp_input_close(struct input *in);
+void kp_input_close(struct kp_reader *r, struct input *in);
 /* Reads until there is a header or anything else that tells what the input is. */
 int kp_input_begin(struct kp_reader *r, struct input *in, struct kp_err *err);
 /* The lane with the next row, in *out. 1, 0 at the end, -errno. */

@@ -69,17 +69,17 @@ int kp_input_open(struct kp_reader *r, struct input *in, const char *path, struc
 	return rc ? kp_err(err, -rc, "out of memory") : 0;
 }
 
-static void clear_lanes(struct input *in)
+static void clear_lanes(struct kp_reader *r, struct input *in)
 {
 	for (uint32_t i = 0; i < in->nlane; i++)
-		kp_block_free(in->lane[i].b);
+		kp_block_free(in->lane[i].b, &r->scratch);
 	in->nlane = 0;
 	in->epoch_bytes = 0;
 }
 
-void kp_input_close(struct input *in)
+void kp_input_close(struct kp_reader *r, struct input *in)
 {
-	clear_lanes(in);
+	clear_lanes(r, in);
 	free(in->lane);
 	if (in->open)
 		kp_items_close(&in->items);
@@ -207,7 +207,7 @@ static int add_lane(struct kp_reader *r, struct input *in, struct kp_block *b, s
 		struct lane *l = realloc(in->lane, cap * sizeof(*l));
 
 		if (!l) {
-			kp_block_free(b);
+			kp_block_free(b, &r->scratch);
 			return -ENOMEM;
 		}
 		in->lane = l;
@@ -239,7 +239,7 @@ static int take_block(struct kp_reader *r, struct input *in, const struct kp_ite
 	uint8_t flags;
 
 	if (!rc && !belongs(r, in, b)) {
-		kp_block_free(b);
+		kp_block_free(b, &r->scratch);
 		rc = -EBADMSG;
 	}
 	if (rc == -EBADMSG) {
@@ -397,7 +397,7 @@ static int next_epoch(struct kp_reader *r, struct input *in, struct kp_err *err)
 {
 	int rc = 0;
 
-	clear_lanes(in);
+	clear_lanes(r, in);
 	while (!in->done) {
 		rc = in->open ? take_item(r, in, err) : 2;
 		if (rc == 1)
@@ -501,7 +501,7 @@ int kp_input_peek(struct kp_reader *r, struct input *in, struct lane **out, stru
 		if (*out)
 			return 1;
 		if (in->have_loss) {
-			clear_lanes(in);
+			clear_lanes(r, in);
 			rc = loss_lane(r, in);
 			if (rc)
 				return rc;

@@ -5,7 +5,15 @@
 /* Rows that tell of a host, a cgroup or a whole process, not of what a thread did. */
 static bool about_thread(const struct kp_row *r)
 {
-	if (r->flags & (KP_F_KEYFRAME | KP_F_SOFTIRQ | KP_F_HARDIRQ))
+	if (r->flags & KP_F_KEYFRAME)
+		return false;
+	switch (r->kind) {	/* in an interrupt the task is a bystander, but not of these */
+	case KP_K_SCHED_WAKE: case KP_K_BLK_READ: case KP_K_BLK_WRITE: case KP_K_BLK_FLUSH: case KP_K_BLK_DISCARD: case KP_K_BLK_BIO:
+		return true;
+	case KP_K_TCP_RETRANSMIT:
+		return false;
+	}
+	if (r->flags & (KP_F_SOFTIRQ | KP_F_HARDIRQ))
 		return false;
 	return r->kind < KP_K_IRQ_SOFT || kp_kind_is_syscall(r->kind);
 }

@@ -326,6 +326,33 @@ static void event_loop(void **state)
 	world_free(w);
 }
 
+/* In an interrupt the task of a row is a bystander; but who was woken, and who queued a block request, is not. */
+static void interrupts(void **state)
+{
+	static const struct { uint16_t kind; uint32_t flags; const char *want; } rows[] = {
+		{ KP_K_SCHED_WAKE, KP_F_SOFTIRQ, "r1" }, { KP_K_SCHED_WAKE, KP_F_HARDIRQ, "r1" }, { KP_K_BLK_READ, KP_F_HARDIRQ, "r1" },
+		{ KP_K_MM_REFAULT, 0, "r1" }, { KP_K_MM_FAULT, 0, "r1" }, { KP_K_MM_REFAULT, KP_F_SOFTIRQ, "" },
+		{ KP_K_TCP_STATE, KP_F_SOFTIRQ, "" }, { KP_K_TCP_RETRANSMIT, 0, "" }, { KP_K_COUNT_MEM, 0, "" },
+		{ KP_K_KEY_FILE, KP_F_KEYFRAME, "" },
+	};
+	enum { N = sizeof(rows) / sizeof(*rows) };
+	struct world *w = world_new();
+	const struct kp_task *a = task(w, 10, 11, "api");
+
+	rx(w, a, 10, WEB, C1, POST("r1"));
+	for (unsigned i = 0; i < N; i++) {
+		struct kp_row r = { .kind = rows[i].kind, .flags = rows[i].flags, .task = a, .end = (11 + i) * MS, .dur = MS / 2,
+				    .a = { [5] = 900000 + i } };
+
+		r.a[0] = rows[i].kind == KP_K_SCHED_WAKE;
+		put(w, &r);
+	}
+	done(w);
+	for (unsigned i = 0; i < N; i++)
+		assert_string_equal(req(w, 900000 + i), rows[i].want);
+	world_free(w);
+}
+
 /* The server gives the request its id, and says so in the answer. */
 static void id_in_answer(void **state)
 {
@@ -461,7 +488,7 @@ int main(void)
 		cmocka_unit_test(chain), cmocka_unit_test(late_answer), cmocka_unit_test(ids),
 		cmocka_unit_test(handed_over), cmocka_unit_test(hangs_up), cmocka_unit_test(event_loop),
 		cmocka_unit_test(order), cmocka_unit_test(through_pipe), cmocka_unit_test(told), cmocka_unit_test(unknown_protocol),
-		cmocka_unit_test(id_in_answer),
+		cmocka_unit_test(id_in_answer), cmocka_unit_test(interrupts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,7 @@ uint64_t kp_build_bytes(const struct kp_build *b)
 
 int kp_scratch_init(struct kp_scratch *s)
 {
+	memset(s, 0, sizeof(*s));
 	s->tmp = malloc(KP_MAX_ROWS * sizeof(*s->tmp));
 	s->perm = malloc(KP_MAX_ROWS * sizeof(*s->perm));
 	s->perm2 = malloc(KP_MAX_ROWS * sizeof(*s->perm2));

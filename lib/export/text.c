@@ -398,6 +398,21 @@ static void put_rest(struct kp_export *x, const struct kp_kind *k, const struct 
 	put_ctx(x, row);
 }
 
+/* Whoever was interrupted stands in parentheses: it did not do this. */
+static void put_task(struct kp_export *x, const struct kp_row *row)
+{
+	bool bystander = row->flags & (KP_F_SOFTIRQ | KP_F_HARDIRQ) && row->kind != KP_K_SCHED_WAKE && row->task;
+	uint32_t width = 0;
+
+	if (bystander)
+		kp_buf_char(&x->buf, '(');
+	if (row->task)
+		width = put_who(x, row->task);
+	if (bystander)
+		kp_buf_char(&x->buf, ')');
+	pad(&x->buf, width + 2 * bystander, WHO_WIDTH);
+}
+
 static int text_row(struct kp_export *x, const struct kp_row *row, struct kp_err *err)
 {
 	const struct kp_kind *k = kp_kind_by_id(x->o.kinds, row->kind);
@@ -416,7 +431,7 @@ static int text_row(struct kp_export *x, const struct kp_row *row, struct kp_err
 	put_dur(x, row);
 	PUT(b, "  ");
 	put_host(x, row);
-	pad(b, row->task ? put_who(x, row->task) : 0, WHO_WIDTH);
+	put_task(x, row);
 	kp_buf_char(b, ' ');
 	put_kind(x, k, row);
 	put_rest(x, k, row);

@@ -185,12 +185,14 @@ static void text_names_wakers_but_no_bystanders(void **state)
 		{ .end = MONO0, .dur = 3 * MS, .kind = KP_K_SCHED_WAKE, .task = w->api, .peer = w->batch, .a = { 0, 1, 0 } },
 		{ .end = MONO0, .dur = 3 * MS, .kind = KP_K_SCHED_WAKE, .task = w->api, .peer = w->batch, .a = { 2, 2, 0 } },
 		{ .end = MONO0, .dur = 3 * MS, .kind = KP_K_SCHED_SWITCH, .task = w->api, .peer = w->batch, .a = { 0, 4721, 2500 } },
+		{ .end = MONO0, .kind = KP_K_TCP_RETRANSMIT, .task = w->batch, .a = { 7, 1 }, .flags = KP_F_SOFTIRQ },
 	};
 
-	prints(w, "text", r, 3, DATE
+	prints(w, "text", r, 4, DATE
 	       "02:45:00.000000    3.0 ms  api-worker[2847]         sched.wake     woken by batch[4721] state=S\n"
 	       "02:45:00.000000    3.0 ms  api-worker[2847]         sched.wake     woken by a hardirq state=D\n"
-	       "02:45:00.000000    3.0 ms  api-worker[2847]         sched.switch   to batch[4721] state=R delay=2.5us\n");
+	       "02:45:00.000000    3.0 ms  api-worker[2847]         sched.switch   to batch[4721] state=R delay=2.5us\n"
+	       "02:45:00.000000            (batch[4721])            tcp.retransmit seq=7 state=ESTABLISHED {softirq}\n");
 }
 
 static void text_makes_losses_and_open_rows_stand_out(void **state)

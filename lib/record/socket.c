@@ -111,6 +111,19 @@ static struct kp_obj obj_of(const struct ev_sock *s)
 	return o;
 }
 
+/* A connection that ends has given its port back before its last row: it is known from before. */
+static void old_port(struct kp_resolve *r, struct kp_obj *o)
+{
+	const struct rs_ent *e = o->id && !o->lport && o->rport ? rs_cache_get(&r->socks, o->id, o->dev) : NULL;
+	struct kp_obj with = *o;
+
+	if (!e)
+		return;
+	with.lport = e->o->lport;
+	if (same_ends(&with, e->o))
+		*o = with;
+}
+
 const struct kp_obj *kp_resolve_sock(struct kp_resolve *r, const struct ev_sock *s)
 {
 	struct kp_obj o = obj_of(s);
@@ -121,6 +134,7 @@ const struct kp_obj *kp_resolve_sock(struct kp_resolve *r, const struct ev_sock 
 		known = is_inet(&o) && o.rport ? by_tuple(r, &o) : NULL;
 		return known ? known : learn(r, &o);
 	}
+	old_port(r, &o);
 	e = rs_cache_get(&r->socks, s->ino, s->dev);
 	if (e && same_ends(e->o, &o))
 		return e->o;
@@ -132,11 +146,14 @@ const struct kp_obj *kp_resolve_sock(struct kp_resolve *r, const struct ev_sock 
 
 void kp_resolve_sock_closed(struct kp_resolve *r, const struct ev_sock *s)
 {
-	struct kp_obj o = obj_of(s), none = o;
-	const struct kp_obj *known = by_tuple(r, &o);
+	struct kp_obj o = obj_of(s), none;
+	const struct kp_obj *known;
 
+	old_port(r, &o);
+	known = by_tuple(r, &o);
 	if (!known || !known->id || (s->ino && known->id != s->ino))
 		return;
+	none = o;
 	none.id = 0;
 	learn(r, &none);
 }

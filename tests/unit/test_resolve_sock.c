@@ -92,6 +92,14 @@ static void without_inode(void **state)
 	assert_ptr_equal(kp_resolve_sock(f->r, &bare), o);
 	kp_resolve_sock_closed(f->r, &bare);
 	assert_int_equal(kp_resolve_sock(f->r, &bare)->id, 0);
+	/* its last row comes without its port */
+	s.ino = 1005;
+	o = kp_resolve_sock(f->r, &s);
+	s.lport = 0;
+	assert_ptr_equal(kp_resolve_sock(f->r, &s), o);
+	kp_resolve_sock_closed(f->r, &s);
+	s.lport = 80;
+	assert_int_equal(kp_resolve_sock(f->r, &bare)->id, 0);
 	/* a later connection with these addresses, closed by an older one's late row: stays */
 	s.ino = 1002;
 	kp_resolve_sock(f->r, &s);

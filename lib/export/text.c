@@ -398,10 +398,10 @@ static void put_rest(struct kp_export *x, const struct kp_kind *k, const struct 
 	put_ctx(x, row);
 }
 
-/* Whoever was interrupted stands in parentheses: it did not do this. */
+/* Whoever was interrupted stands in parentheses: it did not do this. (Rows of the scheduler are about their task.) */
 static void put_task(struct kp_export *x, const struct kp_row *row)
 {
-	bool bystander = row->flags & (KP_F_SOFTIRQ | KP_F_HARDIRQ) && row->kind != KP_K_SCHED_WAKE && row->task;
+	bool bystander = row->flags & (KP_F_SOFTIRQ | KP_F_HARDIRQ) && row->kind >= KP_K_PROC_FORK && row->task;
 	uint32_t width = 0;
 
 	if (bystander)

@@ -14,7 +14,7 @@ int BPF_PROG(contention_begin, void *lock, unsigned int flags)
 		return 0;
 	p = me();
 	t = state_of(p);
-	if (!t || (t->lock_at && t->lock == (__u64)lock))
+	if (!t || (t->lock_at && t->lock == (__u64)lock && t->lock_flags & LCB_F_SPIN))
 		return 0;	/* a mutex says it twice: when it begins to spin, and when it goes to sleep */
 	t->lock = (__u64)lock;
 	t->lock_flags = flags;
@@ -45,6 +45,10 @@ int BPF_PROG(contention_end, void *lock, int ret)
 
 	if (!t || !t->lock_at || t->lock != (__u64)lock)
 		return 0;
+	if (t->lock_at < t->enter) {	/* left over: the end of an earlier wait was missed */
+		t->lock_at = 0;
+		return 0;
+	}
 	now = bpf_ktime_get_ns();
 	if (live.on && now - t->lock_at >= cfg.lock_min && wanted(p, t) && (s = scratch(SCRATCH_LOCK))) {
 		head(&r.h, KP_K_LOCK_WAIT, 2, EX_STACK, 0, now, now - t->lock_at, p);

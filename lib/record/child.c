@@ -95,6 +95,11 @@ void kp_child_go(struct kp_child *c)
 	close_fd(&c->go);
 }
 
+bool kp_child_gone(const struct kp_child *c)
+{
+	return c->pid && c->go < 0;
+}
+
 bool kp_child_ended(struct kp_child *c, bool wait)
 {
 	int status, e;
@@ -123,6 +128,7 @@ int kp_child_status(struct kp_child *c, const char *name, struct kp_err *err)
 {
 	if (!c->pid)
 		return -ECHILD;
+	close_fd(&c->go);
 	kp_child_ended(c, true);
 	if (c->exec_errno)
 		kp_err(err, c->exec_errno, "%s: cannot run it: %s", name, strerror(c->exec_errno));

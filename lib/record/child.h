@@ -21,9 +21,10 @@ struct kp_child {
 /* c is zeroed by the caller or was never started. out_fd > 0 becomes its standard output. */
 int kp_child_start(struct kp_child *c, char *const *argv, int out_fd, struct kp_err *err);
 void kp_child_go(struct kp_child *c);
+bool kp_child_gone(const struct kp_child *c);	/* was it let go? */
 /* Has it ended? With wait: waits for it. */
 bool kp_child_ended(struct kp_child *c, bool wait);
-/* Its status; err is set when it could not be executed. */
+/* Waits for it; its status. One that was not let go ends without having run: 125. err is set when it could not be executed. */
 int kp_child_status(struct kp_child *c, const char *name, struct kp_err *err);
 /* A child that was never let go must not linger: it is told to end. */
 void kp_child_free(struct kp_child *c);

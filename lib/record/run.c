@@ -282,7 +282,8 @@ static bool done(struct kp_record *r, uint64_t now)
 		return true;
 	if (r->child.pid && !running)
 		return true;
-	return r->stops > (running ? 1 : 0);
+	/* The first stop goes to the command, if that has begun. */
+	return r->stops > (running && kp_child_gone(&r->child) ? 1 : 0);
 }
 
 static int wait_for_more(struct kp_record *r, uint64_t now)

@@ -145,12 +145,9 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 	group=$dir/kp-test-$$
 	[ -e "$group/cgroup.procs" ] || skip "no cgroup can be made here"
 	export group
-	"$record" -q -g "$group" -e 'sys.read' -d 2 -o f.kp &
-	rec=$!
-	sleep 0.7
-	sh -c 'echo $$ >"$group/cgroup.procs"; exec dd if=/dev/zero of=/dev/null bs=1 count=1000' 2>/dev/null
-	dd if=/dev/zero of=/dev/null bs=7 count=1000 2>/dev/null
-	wait $rec
+	"$record" -q -g "$group" -e 'sys.read' -o f.kp -- sh -c '
+		(echo 0 >"$group/cgroup.procs"; exec dd if=/dev/zero of=/dev/null bs=1 count=1000)
+		dd if=/dev/zero of=/dev/null bs=7 count=1000' 2>/dev/null
 	rmdir "$group"
 	[ "$(rows f.kp sys.read | grep -c '"count":1}')" = 1000 ]
 	[ "$(rows f.kp sys.read | grep -c '"count":7}')" = 0 ]
@@ -167,16 +164,32 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 @test "interrupted, it ends its stream properly" {
 	for sig in INT TERM; do
 		"$record" -q -o f.kp &
-		sleep 1
+		sleep 1 # it does not matter how far it has come
 		kill -$sig $!
 		wait $!
 		whole f.kp
 	done
 }
 
+@test "interrupted while it is set up, it ends, and the command has not run" {
+	for wait in 0 0.01 0.05 0.1; do
+		rm -f ran
+		"$record" -q -o f.kp -- touch ran &
+		sleep $wait
+		kill -TERM $!
+		rc=0
+		wait $! || rc=$?
+		# before its handlers are there, or after the command was let go
+		[ $rc = 125 ] || [ $rc = 143 ] || [ -e ran ]
+	done
+}
+
 @test "a signal reaches the command, whose end ends the recording" {
-	"$record" -q -o f.kp -- sh -c 'trap "exit 9" TERM; while :; do sleep 0.05; done' &
-	sleep 1
+	"$record" -q -o f.kp -- sh -c 'trap "exit 9" TERM; : >ready; while :; do sleep 0.05; done' &
+	for ((i = 0; i < 100; i++)); do
+		[ -e ready ] && break
+		sleep 0.1
+	done
 	kill -TERM $!
 	rc=0
 	wait $! || rc=$?
@@ -206,13 +219,14 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 
 @test "rows come through a pipe within a second or so" {
 	mkfifo pipe
-	"$record" -q -d 4 -e 'sys.kill' >pipe &
+	"$record" -q -e 'sys.kill' >pipe &
 	rec=$!
-	sh -c 'sleep 1; kill -0 $$' &
-	# what has come after 3 seconds, while the recorder goes on
-	timeout 3 cat pipe >f.kp || true
-	wait $rec || true
-	[ "$(count f.kp sys.kill)" -ge 1 ]
+	sh -c 'while sleep 0.2; do kill -0 $$; done' &
+	pids+=($!)
+	# what has come after some seconds, while the recorder goes on; it cannot be a whole stream yet
+	timeout 5 cat pipe >f.kp || true
+	wait $rec
+	[ "$(count f.kp sys.kill)" -ge 5 ]
 }
 
 @test "a reader that has gone ends it quietly" {
@@ -314,5 +328,5 @@ import sys
 chunks = open("all", "rb").read().split(b"@@@END@@@")
 assert chunks.pop() == b"", "a delimiter is last"
 for i, c in enumerate(chunks): open("chunk%d.kp" % i, "wb").write(c)'
-	[ "$("$query" -q -f json -e 'sys.write' chunk*.kp | grep -c '"count":1}')" = 1000 ]
+	[ "$("$query" -q -f json -e 'sys.write' chunk*.kp | grep -c '"fd":1,.*"count":1}')" = 1000 ]
 }

@@ -527,6 +527,8 @@ static void command_waits(void **state)
 	pid = c.pid;
 	usleep(20000);
 	assert_int_equal(access(path, F_OK), 0);
+	assert_false(kp_child_gone(&c));
+	assert_int_equal(kp_child_status(&c, "sh", &err), 125);
 	kp_child_free(&c);
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(access(path, F_OK), 0);

@@ -110,7 +110,7 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		*(key == O_SINCE ? &a->sel.since : &a->sel.until) = val;
 		break;
 	case 'f':
-		if (strcmp(val, "text") && strcmp(val, "json") && strcmp(val, "kp"))
+		if (strcmp(val, "text") != 0 && strcmp(val, "json") != 0 && strcmp(val, "kp") != 0)
 			return kp_err(err, EINVAL, "--format is text, json or kp, not %s", val);
 		a->format = val;
 		break;

@@ -110,11 +110,11 @@ int kp_again_open(struct kp_again **out, const char *const *paths, uint32_t n, s
 		paths = standard_input;
 		n = 1;
 	}
-	if (a) {
-		a->in = calloc(n, sizeof(*a->in));
-		a->paths = calloc(n, sizeof(*a->paths));
-	}
-	if (!a || !a->in || !a->paths)
+	if (!a)
+		return kp_err(err, ENOMEM, "out of memory");
+	a->in = calloc(n, sizeof(*a->in));
+	a->paths = calloc(n, sizeof(*a->paths));
+	if (!a->in || !a->paths)
 		rc = kp_err(err, ENOMEM, "out of memory");
 	while (!rc && a->n < n) {
 		rc = take(&a->in[a->n], paths[a->n], err);
@@ -148,7 +148,7 @@ int kp_again_err(const struct kp_again *a, int rc, struct kp_err *err)
 		const char *ours = a->in[i].path;
 		size_t n = ours ? strlen(ours) : 0;
 
-		if (n && strcmp(ours, a->in[i].name) && !strncmp(err->msg, ours, n) && err->msg[n] == ':')
+		if (n && strcmp(ours, a->in[i].name) != 0 && !strncmp(err->msg, ours, n) && err->msg[n] == ':')
 			return kp_err(err, -rc, "%s%s", a->in[i].name, err->msg + n);
 	}
 	return rc;

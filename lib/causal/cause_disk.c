@@ -108,7 +108,7 @@ static bool throttled(struct kc_walk *k, const struct kc_wait *t, struct kc_verd
 				bio = e;
 			}
 		}
-	if (held < (t->to - t->from) / 2)
+	if (!bio || held < (t->to - t->from) / 2)
 		return false;
 	kc_leaf(v, KP_C_DISK_THROTTLED, true);
 	v->ev = bio;

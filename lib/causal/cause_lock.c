@@ -149,7 +149,7 @@ void kc_lock_meanwhile(struct kc_walk *k)
 			blocked = p;
 		}
 	}
-	if (ns[KC_BLOCKED] && ns[KC_BLOCKED] >= ns[KC_RUNNABLE] && ns[KC_BLOCKED] >= ns[KC_RUNNING]) {
+	if (blocked && ns[KC_BLOCKED] >= ns[KC_RUNNABLE] && ns[KC_BLOCKED] >= ns[KC_RUNNING]) {
 		kc_wait_at(k, th, blocked, blocked->from, blocked->to, &t);
 		snprintf(a->why[0], sizeof(a->why[0]), "it %s; for %s of that it was asleep (%s)", a->blame[0].why,
 			 kp_fmt_dur(d, ns[KC_BLOCKED]), t.class == KC_W_UNKNOWN && t.sys ? kc_sys_name(t.sys) : kc_class_name(t.class));

@@ -128,7 +128,7 @@ static void put_blame(struct kc_walk *k, uint16_t kind, struct kp_cause *c)
 	for (uint32_t i = 0; i < a->nblame; i++)
 		if (other_party(k, kind, a->blame[i].th, a->victim))
 			others += a->blame[i].ns;
-	if (others < MIN_OTHERS * (double)c->ns)
+	if (!a->nblame || others < MIN_OTHERS * (double)c->ns)
 		return;
 	c->blame = calloc(a->nblame, sizeof(*c->blame));
 	if (!c->blame) {
@@ -224,7 +224,8 @@ static void put_causes(struct kc_walk *k, struct kp_graph *g)
 		k->err = -ENOMEM;
 		return;
 	}
-	for (uint16_t kind = 0; kind < KP_C_MAX; kind++) {
+	for (int i = 0; i < KP_C_MAX; i++) {
+		const uint16_t kind = (uint16_t)i;
 		struct kc_agg *a = &k->agg[kind];
 		struct kp_cause *c = &g->causes[g->ncauses];
 

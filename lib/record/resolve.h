@@ -28,7 +28,7 @@ struct kp_resolve;
 
 struct kp_resolve_opts {	/* zeroed members are the defaults */
 	const struct kp_kinds *kinds;	/* how many arguments a call has, for open rows; must outlive r; NULL: none are kept */
-	uint64_t budget;		/* ns a second for /proc and cgroupfs, 0: 20 ms */
+	uint64_t budget;		/* ns a second for /proc, and half of it for cgroupfs, 0: 20 ms; keyframes come on top */
 	uint64_t burst;			/* ns that may be spent at once after a rest (and at the start), 0: 500 ms */
 	uint64_t grace;			/* ns that an ended task is still known, 0: 5 s */
 	uint32_t max_files, max_socks;	/* entries, rounded up to a power of two; 0: 65536, 16384 */

@@ -2,6 +2,7 @@
 /* From ids to names: against this machine's /proc, where the truth is known since we made it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -127,6 +128,45 @@ static void own_process(void **state)
 	assert_ptr_equal(kp_resolve_task(f->r, getpid(), getpid(), start_of(getpid())), t);
 	assert_ptr_equal(kp_resolve_task(f->r, getpid(), getpid(), 0), t);
 	done(f);
+}
+
+/* Inside a container it has another number, as seen from there. */
+static void pid_namespace(void **state)
+{
+	struct fixture *f = new();
+	const struct kp_task *t;
+	int p[2];
+	pid_t pid = -1, mid;
+
+	assert_int_equal(pipe(p), 0);
+	mid = fork();
+	assert_true(mid >= 0);
+	if (!mid) {
+		pid = unshare(CLONE_NEWPID) ? -1 : fork();
+		if (pid) {
+			if (write(p[1], &pid, sizeof(pid)) < 0)
+				_exit(1);
+			for (;;)
+				pause();
+		}
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(p[0], &pid, sizeof(pid)), sizeof(pid));
+	close(p[0]);
+	close(p[1]);
+	if (pid > 0) {
+		t = kp_resolve_task(f->r, pid, pid, start_of(pid));
+		assert_int_equal(t->tid, pid);
+		assert_int_equal(t->ns_tid, 1);
+		assert_int_equal(t->ns_tgid, 1);
+		kill(pid, SIGKILL);
+	}
+	end_child(mid);
+	done(f);
+	if (pid < 0)
+		skip();	/* not root */
 }
 
 static void any_bytes_in_comm(void **state)
@@ -398,6 +438,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(own_process),
+		cmocka_unit_test(pid_namespace),
 		cmocka_unit_test(any_bytes_in_comm),
 		cmocka_unit_test(pid_reuse),
 		cmocka_unit_test(idle_task),

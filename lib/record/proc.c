@@ -103,6 +103,19 @@ ssize_t rs_link(struct kp_resolve *r, char *buf, size_t cap, const char *fmt, ..
 	return n;
 }
 
+/* /proc adds to a worker's name what it works for just now, "kworker/0:1-events"; its name is the first part. */
+static size_t worker_name(const char *comm, size_t len)
+{
+	static const char prefix[] = "kworker/", rescuer[] = "kworker/R-";
+	size_t n = sizeof(prefix) - 1;
+
+	if (len <= n || memcmp(comm, prefix, n) != 0 || !strncmp(comm, rescuer, sizeof(rescuer) - 1))
+		return len;
+	while (n < len && comm[n] != '-' && comm[n] != '+')
+		n++;
+	return n;
+}
+
 /* "PID (comm) S PPID ..."; comm may hold anything, so the last ")" ends it. Field numbers are those of proc(5). */
 int rs_parse_stat(char *text, size_t len, struct rs_stat *st)
 {
@@ -124,7 +137,11 @@ int rs_parse_stat(char *text, size_t len, struct rs_stat *st)
 		p = end;
 		switch (field) {
 		case 4: st->ppid = v; break;
-		case 9: st->flags = v; break;
+		case 9:
+			st->flags = v;
+			if (v & RS_KTHREAD)
+				st->comm_len = worker_name(st->comm, st->comm_len);
+			break;
 		case 14: st->utime = v; break;
 		case 19: st->nice = (int32_t)(int64_t)v; break;
 		case 22: st->ticks = v; break;

@@ -233,7 +233,7 @@ uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t
 {
 	struct kp_task t = { .tid = tid, .tgid = tgid, .start = start };
 	uint32_t i = rs_task_find(r, tid, start);
-	bool idle;
+	bool idle = fill_idle(r, &t);
 
 	if (i != RS_NONE) {
 		if (k && !r->task[i].loaded && !r->task[i].dead)
@@ -245,7 +245,6 @@ uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t
 	i = new_slot(r);
 	if (i == RS_NONE)
 		return i;
-	idle = fill_idle(r, &t);
 	if (k && !idle) {
 		t.comm = kp_pool_str(r->pool, k->comm, k->comm_len);
 		t.ns_tid = k->ns_tid;

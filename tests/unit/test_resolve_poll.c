@@ -200,12 +200,39 @@ static void controllers_of_a_task(void **state)
 	done(f);
 }
 
+/* The name of a kernel's worker is the same whatever it does. */
+static void workers(void **state)
+{
+	static const char *const name[][2] = {
+		{ "kworker/0:1-events", "kworker/0:1" }, { "kworker/u8:3+flush-7:0", "kworker/u8:3" }, { "kworker/R-rcu_g", "kworker/R-rcu_g" },
+		{ "kworker/", "kworker/" }, { "jbd2/vda1-8", "jbd2/vda1-8" },
+	};
+	char dir[40];
+	struct fixture *f = made_up(dir, "0::/\n", "");
+
+	for (uint32_t i = 0; i < sizeof(name) / sizeof(*name); i++) {
+		uint32_t tid = P + i;
+		char path[64], text[128];
+		const struct kp_task *t;
+
+		snprintf(path, sizeof(path), "%u/task/%u/stat", tid, tid);
+		snprintf(text, sizeof(text), "1 (%s) I 2 0 0 0 -1 69238880 0 0 0 0 0 0 0 0 20 0 1 0 500 0 0\n", name[i][0]);
+		put(dir, path, text);
+		t = kp_resolve_task(f->r, tid, tid, 500 * (SEC / sysconf(_SC_CLK_TCK)));
+		assert_true(t->kthread);
+		assert_string_equal(str(t->comm), name[i][1]);
+	}
+	remove_all(dir);
+	done(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(poll_v2),
 		cmocka_unit_test(poll_v1),
 		cmocka_unit_test(controllers_of_a_task),
+		cmocka_unit_test(workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

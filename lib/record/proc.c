@@ -103,15 +103,18 @@ ssize_t rs_link(struct kp_resolve *r, char *buf, size_t cap, const char *fmt, ..
 	return n;
 }
 
-/* /proc adds to a worker's name what it works for just now, "kworker/0:1-events"; its name is the first part. */
-static size_t worker_name(const char *comm, size_t len)
+/*
+ * /proc shows more of a kernel thread's name than the 15 bytes of its comm, and adds to a worker's what it works
+ * for just now, "kworker/0:1-events": events have neither.
+ */
+static size_t kernel_name(const char *comm, size_t len)
 {
 	static const char prefix[] = "kworker/", rescuer[] = "kworker/R-";
-	size_t n = sizeof(prefix) - 1;
+	size_t n = sizeof(prefix) - 1, most = len < 15 ? len : 15;
 
 	if (len <= n || memcmp(comm, prefix, n) != 0 || !strncmp(comm, rescuer, sizeof(rescuer) - 1))
-		return len;
-	while (n < len && comm[n] != '-' && comm[n] != '+')
+		return most;
+	while (n < most && comm[n] != '-' && comm[n] != '+')
 		n++;
 	return n;
 }
@@ -140,7 +143,7 @@ int rs_parse_stat(char *text, size_t len, struct rs_stat *st)
 		case 9:
 			st->flags = v;
 			if (v & RS_KTHREAD)
-				st->comm_len = worker_name(st->comm, st->comm_len);
+				st->comm_len = kernel_name(st->comm, st->comm_len);
 			break;
 		case 14: st->utime = v; break;
 		case 19: st->nice = (int32_t)(int64_t)v; break;

@@ -204,8 +204,8 @@ static void controllers_of_a_task(void **state)
 static void workers(void **state)
 {
 	static const char *const name[][2] = {
-		{ "kworker/0:1-events", "kworker/0:1" }, { "kworker/u8:3+flush-7:0", "kworker/u8:3" }, { "kworker/R-rcu_g", "kworker/R-rcu_g" },
-		{ "kworker/", "kworker/" }, { "jbd2/vda1-8", "jbd2/vda1-8" },
+		{ "kworker/0:1-events", "kworker/0:1" }, { "kworker/u8:3+flush-7:0", "kworker/u8:3" }, { "kworker/R-kvfree_rcu_reclaim", "kworker/R-kvfre" },
+		{ "kworker/", "kworker/" }, { "jbd2/vda1-8", "jbd2/vda1-8" }, { "pool_workqueue_release", "pool_workqueue_" },
 	};
 	char dir[40];
 	struct fixture *f = made_up(dir, "0::/\n", "");

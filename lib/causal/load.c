@@ -204,6 +204,12 @@ static int place(struct kp_world *w, struct kc_ev *e, uint32_t i, uint32_t host)
 	case KP_K_SCHED_SWITCH: case KP_K_SCHED_WAKE: case KP_K_SCHED_MIGRATE: case KP_K_SCHED_SLEEP:
 	case KP_K_PROC_EXIT:
 		return add_sched(w, e, i, host);
+	case KP_K_PROC_FORK:
+		if (e->pth != KC_NONE && e->th != KC_NONE && e->th != e->pth) {
+			w->th[e->pth].born = e->t;
+			w->th[e->pth].parent = e->th;
+		}
+		return 0;
 	case KP_K_NET_SEND: case KP_K_NET_RECV: case KP_K_TCP_SEND: case KP_K_TCP_RECV: case KP_K_TCP_STATE:
 	case KP_K_TCP_CONNECT: case KP_K_TCP_ACCEPT: case KP_K_TCP_RETRANSMIT: case KP_K_TCP_RESET:
 		return kc_conn_add(w, host, e, i);

@@ -174,6 +174,23 @@ static void blocked(struct state *s, const struct kc_piece *p, uint64_t lo)
 	s->th = v.next;
 }
 
+/* Before a thread was made, whoever made it had the work. */
+static bool unborn(struct state *s, const struct kc_piece *p, uint64_t lo)
+{
+	const struct kc_thread *t = &s->k->w->th[s->th];
+	struct kc_verdict v = { .kind = KP_C_UNKNOWN };
+
+	if (!t->born || t->born <= lo || (p && p != t->piece) || s->hops >= SAME_TIME)
+		return false;
+	if (t->born < s->t) {	/* made, and not yet seen to be queued */
+		kc_leaf(&v, s->t - t->born < KC_MS ? KP_C_CPU_CONTENTION : KP_C_UNKNOWN, false);
+		give(s, t->born, &v, KP_ST_RUNNABLE);
+	}
+	s->hops++;
+	s->th = t->parent;
+	return true;
+}
+
 static void one(struct state *s, uint64_t lo)
 {
 	struct kc_walk *k = s->k;
@@ -181,6 +198,8 @@ static void one(struct state *s, uint64_t lo)
 	struct kc_verdict v = { .kind = KP_C_UNKNOWN };
 	uint64_t from;
 
+	if ((!p || p->state == KC_NOTHING) && unborn(s, p, lo))
+		return;
 	if (!p || p->state == KC_NOTHING) {	/* nothing is known: up to the next that is */
 		const struct kc_thread *th = &k->w->th[s->th];
 

@@ -51,6 +51,7 @@ struct kc_piece {	/* of a thread's life; pieces are in order and do not overlap 
 struct kc_thread {
 	uint32_t host, tid, tgid, source;
 	uint64_t start;
+	uint64_t born; uint32_t parent;	/* when and by whom it was made, 0 not seen */
 	const struct kp_task *task;	/* as seen last */
 	const struct kp_str *service;
 	struct kc_list sched, sys, mem, blk, msg;

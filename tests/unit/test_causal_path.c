@@ -192,6 +192,30 @@ static void client_gave_up(void **state)
 	rows_free(w);
 }
 
+/* A thread for each connection: until it was made, its maker had the work. */
+static void made_for_it(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread c = client(w, -40, 100), boss = thread(w, 2847, 2840, "boss", "/a", -60), th;
+	const struct kp_graph *g;
+	struct kp_row *r;
+
+	reads(w, &boss, -45, -1, file(w, "/data", 1), device(w, "vda", 9));
+	th = thread(w, 2847, 2847, "api-worker", "/a", 0.1);
+	r = event(w, KP_K_PROC_FORK, &boss, -0.5, -0.5);
+	r->peer = th.t;
+	until(w, &boss, 200);
+	enter(w, &th, -0.5, 0.1, NULL, -10);
+	rx(w, &th, 0.2, HTTP, CLIENT, HTTP_REQ("req-1"));
+	respond(w, &th, 90, HTTP_OK);
+	rx(w, &c, 100.03, CLIENT, HTTP, HTTP_OK);
+	until(w, &c, 101);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_DISK_READ), 39);
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
+	rows_free(w);
+}
+
 /* Hung: no answer by the end of the recording. Its wait has no end, but a stack. */
 static void hung(void **state)
 {
@@ -515,7 +539,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(into_the_database), cmocka_unit_test(gave_up), cmocka_unit_test(tick_is_no_giving_up),
-		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(client_gave_up), cmocka_unit_test(hung),
+		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(client_gave_up), cmocka_unit_test(made_for_it), cmocka_unit_test(hung),
 		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket),
 		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context),
 		cmocka_unit_test(task_and_interval),

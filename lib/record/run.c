@@ -189,9 +189,10 @@ static int queue_polled(void *arg, const struct kp_row *row)
 /* Before tasks are looked at as they are now, the events that made them so must have been told. */
 static int catch_up(struct kp_record *r)
 {
+	uint64_t now = kp_now_mono();
 	int rc = kp_rec_drain(r);
 
-	return rc ? rc : emit(r, UINT64_MAX);
+	return rc ? rc : emit(r, now);
 }
 
 /* The pool only grows: when it has, all that refers to it goes out and a new one is begun. */
@@ -202,7 +203,7 @@ static int renew_pool(struct kp_record *r)
 
 	if (!r->sink->flush || kp_pool_bytes(r->pool) < POOL_MAX)
 		return 0;
-	rc = emit(r, UINT64_MAX);
+	rc = catch_up(r);
 	if (!rc)
 		rc = r->sink->flush(r->sink->arg, r->err);
 	if (!rc)

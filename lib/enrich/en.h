@@ -55,6 +55,10 @@ struct en_seg {
 	bool more;		/* other work from before may still be open here */
 };
 
+/* A thread woken out of a send on a Unix socket, and what it received then: see unix.c. */
+struct en_half { const struct kp_obj *obj; uint32_t source; uint64_t bytes; };
+struct en_hand { uint64_t t; uint32_t to; struct en_half sent, got; };
+
 struct en_thread {
 	uint32_t machine, tid, tgid, ns_tgid;
 	uint64_t start, last;
@@ -62,6 +66,8 @@ struct en_thread {
 	struct en_work *pending;/* answered, and perhaps not to its end */
 	struct en_work *loose;	/* received in a protocol that we do not speak: there may never be an answer */
 	const struct kp_str *port_service;
+	uint64_t wake_t; uint32_t wake_by;	/* who woke it last: index + 1 */
+	struct en_hand hand;	/* whom it woke last */
 	struct en_seg *seg;	/* in order of at */
 	uint32_t nseg, cap;
 };
@@ -94,6 +100,7 @@ struct en_conn {
 	uint32_t machine;
 	uint64_t last;
 	int8_t client;		/* which end asks, -1 not known */
+	uint8_t side;		/* of a Unix socket: which end of its wire it is */
 	bool closed, spoken;	/* spoken: in a protocol that we know */
 	struct en_wire *wire;
 	struct en_queue srv, call;	/* asked and not answered, oldest first */
@@ -193,12 +200,20 @@ int en_message(struct kp_enrich *e, struct en_held *h);
 int en_track(struct kp_enrich *e, struct en_held *h);
 /* Has the thread work of its own: a request that it received itself? */
 bool en_busy(const struct en_thread *th, uint64_t t);
+/* b is the other end of a. */
+void en_wire_join(struct kp_enrich *e, struct en_conn *a, struct en_conn *b);
 /* The connection's end closed: who asked there gave up, who served there is done. */
 void en_conn_end(struct en_conn *c, int side, uint64_t t);
 void en_conn_reset(struct en_conn *c, uint64_t t);	/* the same two ends, but another connection */
 uint32_t en_machine(const struct kp_enrich *e, uint32_t source);
 /* th waits (or ends): what it had answered is answered to its end. */
 void en_settle(struct en_thread *th);
+
+/* unix.c */
+bool en_is_unix(const struct kp_row *r);
+void en_unix_wake(struct kp_enrich *e, uint32_t by, uint32_t th, uint64_t t);
+void en_unix_got(struct kp_enrich *e, const struct en_held *h);
+void en_unix_sent(struct kp_enrich *e, const struct en_held *h);
 
 /* pipe.c */
 int en_pipe(struct kp_enrich *e, struct en_held *h);	/* a read or a write; 0 or -ENOMEM */

@@ -357,9 +357,14 @@ int en_message(struct kp_enrich *e, struct en_held *h)
 	const struct kp_row *r = &h->row;
 	bool send = r->kind == KP_K_TCP_SEND || r->kind == KP_K_NET_SEND;
 	struct at a = { .e = e, .h = h, .t = h->t, .start = h->t - r->dur };
+	bool unix_socket;
+	int rc;
 
 	if (!h->th || (r->ret <= 0 && !send) || r->ret == -EAGAIN)
 		return 0;
+	unix_socket = en_is_unix(r);
+	if (unix_socket && !send)
+		en_unix_got(e, h);
 	a.c = en_conn_of(e, r, &a.side);
 	if (!a.c)
 		return 0;
@@ -374,7 +379,31 @@ int en_message(struct kp_enrich *e, struct en_held *h)
 	a.c->spoken |= a.m.type != KP_MSG_NONE;
 	if (a.known)
 		a.ids = en_msg_ids(e, a.c, &a.m);
-	return send ? sent(&a) : got(&a);
+	rc = send ? sent(&a) : got(&a);
+	if (unix_socket && send && !rc)
+		en_unix_sent(e, h);
+	return rc;
+}
+
+/* What b has received already may be what a has sent. */
+void en_wire_join(struct kp_enrich *e, struct en_conn *a, struct en_conn *b)
+{
+	struct en_wire *own = b->wire;
+	int from = !b->side;	/* as b saw it */
+
+	b->wire = a->wire;
+	a->wire->refs++;
+	b->side = !a->side;
+	b->client = b->client < 0 ? -1 : !b->client;
+	for (int i = 0; i < EN_GOTS; i++) {
+		struct en_got *g = &own->got[from][i];
+		struct en_sent *s = g->w ? sent_for(a->wire, a->side, g) : NULL;
+
+		if (s)
+			deliver(e, s, g->w);
+	}
+	en_wire_clear(own);
+	free(own);
 }
 
 void en_conn_end(struct en_conn *c, int side, uint64_t t)

@@ -46,7 +46,7 @@ static const struct kp_str *stmt_op(struct kp_enrich *e, struct en_conn *c, cons
 		c->stmt = n;
 		c->cap_stmt = cap;
 	}
-	if (op)
+	if (op && c->cap_stmt)
 		c->stmt[c->nstmt++ % c->cap_stmt] = (struct en_stmt){ name, op };
 	return op;
 }

@@ -35,9 +35,10 @@ static int rule(struct kp_enrich *e, char *line, const char *path, unsigned no, 
 	r.value = kp_pool_cstr(e->pool, value);
 	r.name = kp_pool_cstr(e->pool, name);
 	n = realloc(e->rule, (e->nrule + 1) * sizeof(*n));
+	if (n)
+		e->rule = n;
 	if (!r.value || !r.name || !n)
 		return kp_err(err, ENOMEM, "%s: out of memory", path);
-	e->rule = n;
 	e->rule[e->nrule++] = r;
 	return 0;
 }

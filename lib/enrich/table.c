@@ -273,6 +273,8 @@ struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *s
 		e->nconn++;
 	}
 	c->last = e->now;
+	if (en_is_unix(row))
+		*side = c->side;
 	return c;
 }
 

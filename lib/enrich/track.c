@@ -37,6 +37,7 @@ static int woken(struct kp_enrich *e, struct en_held *h)
 		return rc;
 	from = &e->th[e->task[peer - 1].thread];
 	to = &e->th[h->th - 1];
+	en_unix_wake(e, e->task[peer - 1].thread, h->th - 1, h->t);
 	if (from != to && from->tgid == to->tgid)
 		w = en_work_of(from, h->t, EN_SERVER, false);
 	if (w && !en_busy(to, h->t)) {

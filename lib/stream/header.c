@@ -101,8 +101,11 @@ static char *text_dup(struct kp_dec *d)
 
 static int add_remap(struct kp_header_in *in, uint16_t from, uint16_t to)
 {
-	struct kp_remap *m = realloc(in->remap, (in->nremap + 1) * sizeof(*m));
+	struct kp_remap *m;
 
+	if (in->nremap == KP_MAX_CLASHES)
+		return -EBADMSG;
+	m = realloc(in->remap, (in->nremap + 1) * sizeof(*m));
 	if (!m)
 		return -ENOMEM;
 	in->remap = m;
@@ -126,6 +129,8 @@ static void decode_kind(struct kp_dec *d, struct kp_header_in *in, struct kp_kin
 		kp_dec_skip(d);
 	if (!d->err) {
 		rc = kp_kinds_add(kinds, &as, s[0], s[1], s[2], s[3]);
+		if (rc == -ENOSPC)	/* all ids are taken */
+			rc = -EBADMSG;
 		if (rc == -EEXIST)
 			rc = add_remap(in, id, as);
 		if (rc)

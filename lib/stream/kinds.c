@@ -2,7 +2,8 @@
 /*
  * The kind table. Kinds are found by id through an array of all 64 Ki ids
  * (untouched pages of it cost nothing), since every row printed asks for it.
- * A kind is never moved: callers keep pointers to it.
+ * A kind is never moved: callers keep pointers to it. By name they are found
+ * through a hash table, since a header may bring tens of thousands.
  */
 #include <kp/kinds.h>
 
@@ -11,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
+
 #define IDS 65536
 #define SYS_HELP "system call; dur = enter to exit"
 
 struct kp_kinds {
 	struct kp_kind **by_id;
 	uint32_t n;
+	uint32_t *by_name, nslots; /* id + 1 */
 	uint32_t free_id;	/* where to look for an id for a kind that clashes */
 };
 
@@ -96,6 +100,55 @@ static struct kp_kind *kind_new(const struct builtin *b, bool copy)
 	return k;
 }
 
+static uint32_t *slot_of(const struct kp_kinds *k, const char *name, size_t len)
+{
+	uint32_t at = (uint32_t)kp_hash(name, len, 0) & (k->nslots - 1);
+
+	for (; k->by_name[at]; at = (at + 1) & (k->nslots - 1)) {
+		const char *have = k->by_id[k->by_name[at] - 1]->name;
+
+		if (strlen(have) == len && !memcmp(have, name, len))
+			break;
+	}
+	return &k->by_name[at];
+}
+
+static int grow(struct kp_kinds *k)
+{
+	uint32_t *old = k->by_name, n = k->nslots;
+
+	k->nslots = n ? n * 2 : 2048;
+	k->by_name = calloc(k->nslots, sizeof(*k->by_name));
+	if (!k->by_name) {
+		k->by_name = old;
+		k->nslots = n;
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (old[i]) {
+			const char *name = k->by_id[old[i] - 1]->name;
+
+			*slot_of(k, name, strlen(name)) = old[i];
+		}
+	free(old);
+	return 0;
+}
+
+static int put(struct kp_kinds *k, const struct builtin *b, bool copy)
+{
+	struct kp_kind *kind;
+
+	if (k->n * 2 >= k->nslots && grow(k))
+		return -ENOMEM;
+	kind = kind_new(b, copy);
+	if (!kind)
+		return -ENOMEM;
+	k->by_id[kind->id] = kind;
+	*slot_of(k, kind->name, strlen(kind->name)) = kind->id + 1u;
+	k->n++;
+	return 0;
+}
+
 int kp_kinds_new(struct kp_kinds **out)
 {
 	struct kp_kinds *k = calloc(1, sizeof(*k));
@@ -107,14 +160,9 @@ int kp_kinds_new(struct kp_kinds **out)
 	if (!k->by_id)
 		goto fail;
 	k->free_id = 32768;
-	for (size_t i = 0; i < sizeof(builtins) / sizeof(builtins[0]); i++) {
-		struct kp_kind *kind = kind_new(&builtins[i], false);
-
-		if (!kind)
+	for (size_t i = 0; i < sizeof(builtins) / sizeof(builtins[0]); i++)
+		if (put(k, &builtins[i], false))
 			goto fail;
-		k->by_id[kind->id] = kind;
-		k->n++;
-	}
 	*out = k;
 	return 0;
 fail:
@@ -132,6 +180,7 @@ void kp_kinds_free(struct kp_kinds *k)
 			k->n--;
 		}
 	free(k->by_id);
+	free(k->by_name);
 	free(k);
 }
 
@@ -150,12 +199,9 @@ const struct kp_kind *kp_kind_next(const struct kp_kinds *k, uint32_t from)
 
 const struct kp_kind *kp_kind_by_name(const struct kp_kinds *k, const char *name, size_t len)
 {
-	const struct kp_kind *i;
+	uint32_t id = *slot_of(k, name, len);
 
-	for (uint32_t from = 0; (i = kp_kind_next(k, from)); from = i->id + 1u)
-		if (strlen(i->name) == len && !memcmp(i->name, name, len))
-			return i;
-	return NULL;
+	return id ? k->by_id[id - 1] : NULL;
 }
 
 int kp_kinds_add(struct kp_kinds *k, uint16_t *id, const char *name, const char *args, const char *ret, const char *help)
@@ -179,10 +225,8 @@ int kp_kinds_add(struct kp_kinds *k, uint16_t *id, const char *name, const char 
 			return -ENOSPC;
 		b.id = k->free_id;
 	}
-	k->by_id[b.id] = kind_new(&b, true);
-	if (!k->by_id[b.id])
+	if (put(k, &b, true))
 		return -ENOMEM;
-	k->n++;
 	*id = b.id;
 	return clash ? -EEXIST : 0;
 }

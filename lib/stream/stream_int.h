@@ -14,6 +14,7 @@
 #define KP_MAX_ITEM	(16u << 20)		/* bytes of CBOR in an item */
 #define KP_MAX_INDEX	(1u << 20)
 #define KP_MAX_SOURCES	4096u
+#define KP_MAX_CLASHES	1024u			/* kinds of a header whose id or name stands for another already */
 #define KP_MAX_STRS	(1u << 20)		/* strings in a block's dictionary */
 #define KP_MAX_GRAPH	(32u << 20)		/* memory of one graph */
 #define KP_WINDOW_LOG	25			/* the largest zstd window that is accepted */

@@ -47,6 +47,30 @@ static struct sys_info info_of(const struct kp_kind *k, const char *patterns, bo
 	return s;
 }
 
+#ifdef __x86_64__
+static const struct { uint16_t nr, kind; } compat[] = {
+#define KP_COMPAT(nr, name) { nr, KP_K_SYS_##name },
+#include "compat.def"
+#undef KP_COMPAT
+};
+
+/* 32-bit programs: calls by numbers of their own, and pointers inside structures are shorter. */
+static void compat_syscalls(struct sys_info *info, const struct kp_kinds *kinds, const char *patterns, bool messages)
+{
+	for (size_t i = 0; i < sizeof(compat) / sizeof(*compat); i++) {
+		struct sys_info *s = &info[SYS_MAX + compat[i].nr];
+
+		*s = info_of(kp_kind_by_id(kinds, compat[i].kind), patterns, messages);
+		if (s->bufkind)
+			s->bufarg = -1;
+	}
+}
+#else
+static void compat_syscalls(struct sys_info *info, const struct kp_kinds *kinds, const char *patterns, bool messages)
+{
+}
+#endif
+
 void kp_filter_syscalls(struct sys_info *info, const struct kp_kinds *kinds, const char *patterns, bool messages)
 {
 	const struct kp_kind *k;
@@ -54,6 +78,7 @@ void kp_filter_syscalls(struct sys_info *info, const struct kp_kinds *kinds, con
 	/* This machine's numbers are those of the kinds: x86-64. */
 	for (uint32_t id = KP_K_SYS; (k = kp_kind_next(kinds, id)) && k->id < KP_K_SYS + SYS_MAX; id = k->id + 1u)
 		info[k->id - KP_K_SYS] = info_of(k, patterns, messages);
+	compat_syscalls(info, kinds, patterns, messages);
 }
 
 /* ---- kinds ---- */

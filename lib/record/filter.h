@@ -11,7 +11,7 @@
 
 struct btf;
 
-/* Fills one entry a system call of this machine. patterns: kinds wanted, NULL all. messages: their bytes are, too. */
+/* Fills one entry a system call of this machine, and those of 32-bit programs from SYS_MAX on. patterns: kinds wanted, NULL all. messages: their bytes are, too. */
 void kp_filter_syscalls(struct sys_info *info, const struct kp_kinds *kinds, const char *patterns, bool messages);
 /*
  * Finds a cgroup by its directory, or by its path inside a hierarchy ("/kpdemo"), where the unified one is tried

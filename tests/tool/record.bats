@@ -330,3 +330,22 @@ assert chunks.pop() == b"", "a delimiter is last"
 for i, c in enumerate(chunks): open("chunk%d.kp" % i, "wb").write(c)'
 	[ "$("$query" -q -f json -e 'sys.write' chunk*.kp | grep -c '"fd":1,.*"count":1}')" = 1000 ]
 }
+
+@test "system calls of 32-bit programs are told apart by the flag compat" {
+	[ "$(uname -m)" = x86_64 ] || skip "x86-64 only"
+	command -v cc >/dev/null || skip "no compiler"
+	# a 64-bit program that enters the kernel as a 32-bit one does
+	cat >old.c <<-'END'
+		int main(void)
+		{
+			long r;
+			for (int i = 0; i < 10; i++)
+				__asm__ volatile("int $0x80" : "=a"(r) : "a"(20), "b"(0), "c"(0), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+			return r < 0;
+		}
+	END
+	cc -O1 old.c -o old
+	./old || skip "this kernel takes no 32-bit calls"
+	"$record" -q -e sys.getpid -o f.kp -- ./old
+	[ "$(rows f.kp sys.getpid | grep -c compat)" = 10 ]
+}

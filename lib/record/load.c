@@ -9,6 +9,7 @@
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -201,16 +202,48 @@ static int add_pid(int map, uint32_t pid)
 	return bpf_map_update_elem(map, &pid, value, BPF_ANY) ? -errno : 0;
 }
 
+/* The process that a thread belongs to; 0 when there is none such. */
+static uint32_t process_of(uint32_t pid)
+{
+	char path[64], line[128];
+	uint32_t tgid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (!tgid && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tgid: %u", &tgid) != 1)
+			tgid = 0;
+	fclose(f);
+	return tgid;
+}
+
+/* The programs see the numbers of the first namespace, and there is no way to learn those from inside another. */
+static bool in_first_pidns(void)
+{
+	const ino_t first = 0xeffffffc; /* PROC_PID_INIT_INO of the kernel */
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == first;
+}
+
 static int fill_pids(struct kp_record *r, struct kp_err *err)
 {
 	int map = bpf_map__fd(r->skel->maps.pids), rc = 0;
-	char path[64];
+	uint32_t tgid;
 
+	if (!in_first_pidns())
+		return kp_err(err, ENOTSUP, "processes cannot be told apart from inside a pid namespace: "
+			      "share the host's (docker run --pid=host), or use --cgroup or --all");
 	for (uint32_t i = 0; i < r->o.npids && !rc; i++) {
-		snprintf(path, sizeof(path), "/proc/%u", r->o.pids[i]);
-		if (access(path, F_OK))
+		tgid = process_of(r->o.pids[i]);
+		if (!tgid)
 			return kp_err(err, ESRCH, "--pid %u: there is no such process", r->o.pids[i]);
-		rc = add_pid(map, r->o.pids[i]);
+		if (tgid != r->o.pids[i])
+			return kp_err(err, ESRCH, "--pid %u: this is a thread: give its process, %u", r->o.pids[i], tgid);
+		rc = add_pid(map, tgid);
 	}
 	if (!rc && r->child.pid && !r->o.all)
 		rc = add_pid(map, r->child.pid);
@@ -223,6 +256,10 @@ static void fill_excluded(struct kp_record *r)
 	const int fds[] = { r->o.stream_fd, STDERR_FILENO };
 	struct kp_excluded x;
 
+	if (!in_first_pidns()) {
+		kp_rec_say(r, 0, "inside a pid namespace the recorder cannot leave itself out");
+		return;
+	}
 	kp_exclude_find(&x, "/proc", fds, 2);
 	for (uint32_t i = 0; i < x.n; i++) {
 		/* Who is asked for by number is wanted, whoever it is. */

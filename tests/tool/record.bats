@@ -130,6 +130,23 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 	[[ $output == *4194303* ]]
 }
 
+@test "--all records others while a command runs" {
+	sh -c 'while :; do read -r x </proc/uptime; done' &
+	pids+=($!)
+	"$record" -q -e 'sys.read' -o f.kp -- sleep 0.3
+	[ "$(rows f.kp sys.read | grep -c "\"pid\":${pids[0]},")" = 0 ]
+	"$record" -q --all -e 'sys.read' -o f.kp -- sleep 0.3
+	[ "$(rows f.kp sys.read | grep -c "\"pid\":${pids[0]},")" -gt 0 ]
+}
+
+@test "a sleep is recorded with its stack and its waker's, from --stack-min on" {
+	"$record" -q -e 'sched.wake' -o f.kp -- sleep 0.05
+	rows f.kp sched.wake | grep '"comm":"sleep"' | grep -q 'nanosleep'
+	"$record" -q --stack-min 0 -e 'sched.wake' -o f.kp -- sleep 0.05
+	rows f.kp sched.wake | grep -q '"comm":"sleep"'
+	[ "$(rows f.kp sched.wake | grep -c '"stack"')" = 0 ]
+}
+
 @test "--comm records tasks of this name only" {
 	"$record" -q --comm dd -e 'sys.*' -o f.kp -- sh -c 'dd if=/dev/zero of=/dev/null count=100 2>/dev/null; cat /dev/null'
 	[ "$(rows f.kp sys.read | grep -c '"comm":"dd"')" -ge 100 ]

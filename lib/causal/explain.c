@@ -32,7 +32,7 @@ static void sort_list(struct kp_world *w, struct kc_list *l)
 /* Rows come in order but for open ones, keyframes, and what several sources were merged from. */
 static void sort_all(struct kp_world *w)
 {
-	struct kc_list *const l[] = { &w->count, &w->keys, &w->cg, &w->faults, &w->oom, &w->reclaim, &w->commit, &w->sig, &w->irq };
+	struct kc_list *const l[] = { &w->count, &w->keys, &w->cg, &w->faults, &w->reclaim, &w->sig };
 
 	if (w->sorted)
 		return;

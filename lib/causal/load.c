@@ -13,7 +13,8 @@
 #define LATE_MIN (1 * KC_SEC)		/* answers that come after the caller gave up */
 #define LATE_MAX (30 * KC_SEC)
 #define WALL_SLACK (5 * KC_SEC)		/* wall clocks of several hosts, and steps of them */
-#define MAX_EVENTS 12000000u		/* 2.5 GB: more is a window that nobody can explain */
+#define MAX_EVENTS 6000000u		/* 1 GB: more is a window that nobody can explain */
+#define NO_SLEEP 2000u			/* ns: a call this short did not sleep */
 
 /* Where a boot's monotonic clock stands on the one line of all sources. */
 static int64_t place_of(const struct kp_source *s)
@@ -105,11 +106,8 @@ void kp_world_free(struct kp_world *w)
 	list_free(&w->keys);
 	list_free(&w->cg);
 	list_free(&w->faults);
-	list_free(&w->oom);
 	list_free(&w->reclaim);
-	list_free(&w->commit);
 	list_free(&w->sig);
-	list_free(&w->irq);
 	free(w->ev);
 	free(w->th);
 	free(w->th_hash);
@@ -127,7 +125,7 @@ static bool is_history(uint16_t kind)
 {
 	switch (kind) {
 	case KP_K_COUNT_MEM: case KP_K_KEY_TASK: case KP_K_CG_LIMIT: case KP_K_CG_CPU: case KP_K_MM_REFAULT:
-	case KP_K_MM_RECLAIM: case KP_K_MM_OOM: case KP_K_MM_KSWAPD:
+	case KP_K_MM_RECLAIM:
 		return true;
 	}
 	return false;
@@ -192,8 +190,6 @@ static int add_mem(struct kp_world *w, const struct kc_ev *e, uint32_t i)
 	switch (e->kind) {
 	case KP_K_MM_REFAULT: also = &w->faults; break;
 	case KP_K_MM_RECLAIM: also = &w->reclaim; break;
-	case KP_K_MM_OOM: also = &w->oom; break;
-	case KP_K_FS_COMMIT: also = &w->commit; break;
 	}
 	return also ? kc_list_add(also, i, e->dur) : 0;
 }
@@ -201,8 +197,7 @@ static int add_mem(struct kp_world *w, const struct kc_ev *e, uint32_t i)
 static int place(struct kp_world *w, struct kc_ev *e, uint32_t i, uint32_t host)
 {
 	switch (e->kind) {
-	case KP_K_SCHED_SWITCH: case KP_K_SCHED_WAKE: case KP_K_SCHED_MIGRATE: case KP_K_SCHED_SLEEP:
-	case KP_K_PROC_EXIT:
+	case KP_K_SCHED_SWITCH: case KP_K_SCHED_WAKE: case KP_K_SCHED_SLEEP: case KP_K_PROC_EXIT:
 		return add_sched(w, e, i, host);
 	case KP_K_PROC_FORK:
 		if (e->pth != KC_NONE && e->th != KC_NONE && e->th != e->pth) {
@@ -215,13 +210,11 @@ static int place(struct kp_world *w, struct kc_ev *e, uint32_t i, uint32_t host)
 		return kc_conn_add(w, host, e, i);
 	case KP_K_BLK_READ: case KP_K_BLK_WRITE: case KP_K_BLK_FLUSH: case KP_K_BLK_DISCARD: case KP_K_BLK_BIO:
 		return add_blk(w, e, i, host);
-	case KP_K_MM_FAULT: case KP_K_MM_RECLAIM: case KP_K_MM_THROTTLED: case KP_K_MM_REFAULT: case KP_K_MM_OOM:
-	case KP_K_FS_DIRTY_WAIT: case KP_K_FS_COMMIT: case KP_K_FS_SYNC: case KP_K_LOCK_WAIT:
+	case KP_K_MM_FAULT: case KP_K_MM_RECLAIM: case KP_K_MM_THROTTLED: case KP_K_MM_REFAULT:
+	case KP_K_FS_DIRTY_WAIT: case KP_K_FS_SYNC: case KP_K_LOCK_WAIT:
 		return add_mem(w, e, i);
 	case KP_K_COUNT_MEM:
 		return kc_list_add(&w->count, i, e->dur);
-	case KP_K_COUNT_IRQ:
-		return kc_list_add(&w->irq, i, e->dur);
 	case KP_K_KEY_TASK:
 		return kc_list_add(&w->keys, i, 0);
 	case KP_K_CG_LIMIT: case KP_K_CG_CPU:
@@ -256,6 +249,22 @@ static int read_message(struct kp_world *w, struct kc_ev *e, const struct kp_row
 static bool is_loss(uint16_t kind)
 {
 	return kind == KP_K_LOSS_KERNEL || kind == KP_K_LOSS_SHED || kind == KP_K_LOSS_STREAM;
+}
+
+/* Most rows are calls that did not sleep, which explain nothing. */
+static bool is_wanted(const struct kp_row *r)
+{
+	switch (r->kind) {
+	case KP_K_SCHED_SWITCH: case KP_K_SCHED_WAKE: case KP_K_SCHED_SLEEP: case KP_K_PROC_EXIT: case KP_K_PROC_FORK:
+	case KP_K_NET_SEND: case KP_K_NET_RECV: case KP_K_TCP_SEND: case KP_K_TCP_RECV: case KP_K_TCP_STATE:
+	case KP_K_TCP_CONNECT: case KP_K_TCP_ACCEPT: case KP_K_TCP_RETRANSMIT: case KP_K_TCP_RESET:
+	case KP_K_BLK_READ: case KP_K_BLK_WRITE: case KP_K_BLK_FLUSH: case KP_K_BLK_DISCARD: case KP_K_BLK_BIO:
+	case KP_K_MM_FAULT: case KP_K_MM_RECLAIM: case KP_K_MM_THROTTLED: case KP_K_MM_REFAULT:
+	case KP_K_FS_DIRTY_WAIT: case KP_K_FS_SYNC: case KP_K_LOCK_WAIT: case KP_K_COUNT_MEM:
+	case KP_K_KEY_TASK: case KP_K_CG_LIMIT: case KP_K_CG_CPU: case KP_K_SIG_SEND:
+		return true;
+	}
+	return kp_kind_is_syscall(r->kind) && (r->dur >= NO_SLEEP || (r->flags & KP_F_OPEN));
 }
 
 static int keep(struct kp_world *w, const struct kp_header *h, const struct kp_row *r, uint64_t t)
@@ -308,6 +317,8 @@ int kp_world_row(struct kp_world *w, const struct kp_header *h, const struct kp_
 			w->losses += r->a[0] == UINT64_MAX ? 1 : r->a[0];
 		return 0;
 	}
+	if (!is_wanted(r))
+		return 0;
 	if (w->nev >= MAX_EVENTS)
 		return kp_err(err, -EFBIG, "the window has over %u events: explain a shorter one (--since, --until)",
 			      MAX_EVENTS);

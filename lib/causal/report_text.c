@@ -369,6 +369,7 @@ static void put_culprit(struct out *o, const struct kp_blame *b, const char *why
 static void put_cause(struct out *o, const struct kp_cause *c)
 {
 	char d[32], share[16], why[600];
+	int n;
 
 	if (c->ns && c->share < 0.005)
 		snprintf(share, sizeof(share), "<1 %%");
@@ -376,8 +377,10 @@ static void put_cause(struct out *o, const struct kp_cause *c)
 		snprintf(share, sizeof(share), "%.0f %%", c->share * 100);
 	fprintf(o->f, "%s%-15s%s %6s %9s", c->root ? paint(o, RED) : "", kp_cause_name(c->kind), c->root ? paint(o, PLAIN) : "", share,
 		about(d, c->ns));
-	if (c->nblame) {
-		put_culprit(o, &c->blame[0], c->blame[0].why, c->confidence);
+	if (c->nblame) {	/* the line is that of the whole cause: say so where others have a part in it */
+		n = c->blame[0].share < 0.945 ? snprintf(why, sizeof(why), "%.0f %% of it; ", c->blame[0].share * 100) : 0;
+		snprintf(why + n, sizeof(why) - (size_t)n, "%s", c->blame[0].why);
+		put_culprit(o, &c->blame[0], why, c->confidence);
 	} else {
 		why_nobody(o->g, c, why, sizeof(why));
 		put_culprit(o, NULL, why, 1);

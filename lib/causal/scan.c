@@ -158,10 +158,11 @@ static int see_task(struct kp_scan *s, const struct kp_header *h, const struct k
 		return 0;
 	if (x->first > at)
 		x->first = at;
-	x->last = at;
+	if (t == r->peer && r->kind == KP_K_PROC_FORK)
+		x->born = at;
 	if (t == r->task) {
 		x->task = t;
-		x->exited |= r->kind == KP_K_PROC_EXIT;
+		x->exited = r->kind == KP_K_PROC_EXIT ? at : x->exited;
 		if (r->kind == KP_K_SCHED_SWITCH)
 			x->run += r->dur;
 	}
@@ -252,14 +253,16 @@ static int find_task(struct kp_scan *s, const struct kp_header *h, const struct 
 	for (uint32_t i = 0; i < s->ntask; i++) {
 		const struct sc_task *x = &s->task[i];
 
-		if (x->first != UINT64_MAX && x->first < to && (!x->exited || x->last > from) && (!best || x->run > best->run))
+		if (x->first != UINT64_MAX && x->first < to && (!x->exited || x->exited > from) && (!best || x->run > best->run))
 			best = x;
 	}
 	if (!best)
 		return 0;
 	*t = (struct kp_target){ .source = best->source, .task = best->task, .start = from, .end = to };
-	if (best->exited && best->last < to)
-		t->end = best->last;
+	if (best->born > from && best->born < to)
+		t->start = best->born;
+	if (best->exited && best->exited < to)
+		t->end = best->exited;
 	return 1;
 }
 

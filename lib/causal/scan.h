@@ -44,8 +44,7 @@ struct sc_ctx {			/* rows of one id */
 struct sc_task {		/* a thread that was asked for */
 	const struct kp_task *task;
 	uint32_t host, source, tid;
-	uint64_t run, first, last;
-	bool exited;
+	uint64_t run, first, born, exited; /* born, exited: when, 0 not seen */
 };
 
 struct sc_best { struct kp_target t; bool nested; };

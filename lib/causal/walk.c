@@ -180,7 +180,7 @@ static bool unborn(struct state *s, const struct kc_piece *p, uint64_t lo)
 	const struct kc_thread *t = &s->k->w->th[s->th];
 	struct kc_verdict v = { .kind = KP_C_UNKNOWN };
 
-	if (!t->born || t->born <= lo || (p && p != t->piece) || s->hops >= SAME_TIME)
+	if (!t->born || t->born <= lo || (t->npiece && (s->t > t->piece[0].to || p != t->piece)) || s->hops >= SAME_TIME)
 		return false;
 	if (t->born < s->t) {	/* made, and not yet seen to be queued */
 		kc_leaf(&v, s->t - t->born < KC_MS ? KP_C_CPU_CONTENTION : KP_C_UNKNOWN, false);

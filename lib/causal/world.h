@@ -83,8 +83,8 @@ struct kp_world {
 	uint32_t *conn_hash;	uint32_t conn_hcap;
 	struct kc_dev *dev;	uint32_t ndev, cap_dev;
 	struct kc_list *cpu;	uint32_t ncpu;	/* sched.switch per CPU (host 0..: host * 4096 + cpu is folded) */
-	struct kc_list count, keys, cg, faults, oom;	/* count.mem, key.task, cg.*, mm.refault, mm.oom */
-	struct kc_list reclaim, commit, sig, irq;
+	struct kc_list count, keys, cg, faults;	/* count.mem, key.task, cg.*, mm.refault */
+	struct kc_list reclaim, sig;
 	uint64_t losses;	/* rows lost between from and to */
 	uint64_t first, last;	/* of the events kept */
 	bool sorted;

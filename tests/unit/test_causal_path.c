@@ -527,6 +527,33 @@ static void task_and_interval(void **state)
 	is_about((double)g->dur / 1e6, 500);
 	is_about(at(g, g->start), 0);
 	assert_int_equal(g->start, ns(200));
+	kp_graph_free(w->g);
+	w->g = NULL;
+	kp_world_free(w->world);
+	w->world = NULL;
+	kp_scan_free(w->scan);
+
+	/* one that came and went: from its beginning to its end */
+	{
+		struct thread maker = thread(w, 12, 12, "maker", "/a", 0), c = thread(w, 13, 13, "child", "/a", 300);
+		struct kp_row *r = event(w, KP_K_PROC_FORK, &maker, 290, 290);
+
+		r->peer = c.t;
+		enter(w, &c, 290, 300, NULL, 200);
+		event(w, KP_K_PROC_EXIT, &c, 290, 400);
+		leave(w, &c, 400.1, 64, NULL);
+		event(w, KP_K_COUNT_IO, &c, 390, 490);
+		until(w, &maker, 600);
+	}
+	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 13 };
+	g = explain_by(w, &o);
+	is_about((double)g->dur / 1e6, 110);
+	is_about(ms_of(g, KP_C_CPU_SELF), 100);
+	is_about(ms_of(g, KP_C_CPU_CONTENTION), 10);
+	kp_graph_free(w->g);
+	w->g = NULL;
+	kp_world_free(w->world);
+	w->world = NULL;
 	kp_scan_free(w->scan);
 
 	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 99 };

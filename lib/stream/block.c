@@ -23,7 +23,7 @@ static void *list(struct kp_dec *d, uint32_t n, size_t size)
 {
 	void *p;
 
-	if (!n || !kp_dec_spend(d, n * size))
+	if (!n || d->err || !kp_dec_spend(d, n * size))
 		return NULL;
 	p = calloc(n, size);
 	if (!p)
@@ -56,7 +56,7 @@ static void dec_strs(struct decoder *x)
 	uint32_t n = kp_dec_array(d);
 
 	if (n > KP_MAX_STRS || x->b->str)
-		kp_dec_fail(d);
+		return kp_dec_fail(d);
 	x->b->str = list(d, n, sizeof(*x->b->str));
 	for (uint32_t i = 0; i < n && !d->err; i++) {
 		struct kp_view v = kp_dec_bytes(d);
@@ -173,7 +173,7 @@ static void dec_cols(struct decoder *x)
 	uint32_t n = kp_dec_array(d);
 
 	if (x->spec)
-		kp_dec_fail(d);
+		return kp_dec_fail(d);
 	x->spec = list(d, n, sizeof(*x->spec));
 	for (uint32_t i = 0; i < n && !d->err; i++) {
 		uint32_t m = kp_dec_array(d);

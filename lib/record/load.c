@@ -9,6 +9,7 @@
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -172,9 +173,55 @@ static int open_and_load(struct kp_record *r, struct kp_err *err)
 	return rc;
 }
 
+static void read_online(char *list, size_t cap)
+{
+	FILE *f = fopen("/sys/devices/system/cpu/online", "re");
+
+	/* Without /sys all that are possible. */
+	if (!f || !fgets(list, cap, f))
+		snprintf(list, cap, "0-%u", UINT32_MAX);
+	if (f)
+		fclose(f);
+}
+
+static int make_ring(struct kp_record *r, uint32_t cpu)
+{
+	int map = bpf_map__fd(r->skel->maps.rings), rc;
+
+	r->ring_fd[cpu] = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, r->ring_size, NULL);
+	if (r->ring_fd[cpu] < 0)
+		return -errno;
+	rc = kp_ring_map(&r->ring[cpu], r->ring_fd[cpu], r->ring_size);
+	if (!rc && bpf_map_update_elem(map, &cpu, &r->ring_fd[cpu], BPF_ANY))
+		rc = -errno;
+	if (rc) {
+		kp_ring_unmap(&r->ring[cpu]);
+		close(r->ring_fd[cpu]);
+		r->ring_fd[cpu] = -1;
+	}
+	return rc;
+}
+
+int kp_rec_more_rings(struct kp_record *r)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET }; /* there is always something to read: only news count */
+	char list[4096];
+	int rc = 0;
+
+	read_online(list, sizeof(list));
+	for (uint32_t i = 0; i < r->ncpu && !rc; i++) {
+		if (r->ring[i].consumer || !kp_cpu_listed(list, i))
+			continue;
+		rc = make_ring(r, i);
+		if (!rc && epoll_ctl(r->epfd, EPOLL_CTL_ADD, r->ring_fd[i], &e))
+			rc = -errno;
+	}
+	return rc;
+}
+
 static int make_rings(struct kp_record *r, struct kp_err *err)
 {
-	int map = bpf_map__fd(r->skel->maps.rings), rc = 0;
+	int rc;
 
 	r->ring = calloc(r->ncpu, sizeof(*r->ring));
 	r->ring_fd = calloc(r->ncpu, sizeof(*r->ring_fd));
@@ -182,16 +229,10 @@ static int make_rings(struct kp_record *r, struct kp_err *err)
 		return kp_err(err, ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < r->ncpu; i++)
 		r->ring_fd[i] = -1;
-	for (uint32_t i = 0; i < r->ncpu && !rc; i++) {
-		r->ring_fd[i] = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, r->ring_size, NULL);
-		if (r->ring_fd[i] < 0 || bpf_map_update_elem(map, &i, &r->ring_fd[i], BPF_ANY))
-			rc = -errno;
-		else
-			rc = kp_ring_map(&r->ring[i], r->ring_fd[i], r->ring_size);
-	}
+	rc = kp_rec_more_rings(r);
 	if (rc)
-		kp_err(err, -rc, "no room for a buffer of %llu bytes for each of %u CPUs: %s: try a smaller --buffer",
-		       (unsigned long long)r->ring_size, r->ncpu, strerror(-rc));
+		kp_err(err, -rc, "no room for a buffer of %llu bytes for each CPU: %s: try a smaller --buffer",
+		       (unsigned long long)r->ring_size, strerror(-rc));
 	return rc;
 }
 
@@ -312,7 +353,7 @@ int kp_rec_load(struct kp_record *r, struct kp_err *err)
 	if (!r->o.libbpf_prints)
 		print = libbpf_set_print(NULL);
 	r->ncpu = libbpf_num_possible_cpus();
-	r->ring_size = ring_size(&r->o, r->ncpu);
+	r->ring_size = ring_size(&r->o, sysconf(_SC_NPROCESSORS_ONLN));
 	rc = check_kernel(err);
 	if (!rc)
 		rc = open_and_load(r, err);

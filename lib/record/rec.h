@@ -70,6 +70,8 @@ bool kp_rec_wants(const struct kp_record *r, uint16_t kind);
 
 /* ---- load.c ---- */
 int kp_rec_load(struct kp_record *r, struct kp_err *err);
+/* A ring for each CPU that has come online; until it has one, what happens there is lost, and counted. 0 or -errno. */
+int kp_rec_more_rings(struct kp_record *r);
 /* No more records; those under way are complete when it returns. */
 void kp_rec_detach(struct kp_record *r);
 void kp_rec_unload(struct kp_record *r);

@@ -85,10 +85,6 @@ static int make_loaded(struct kp_record *r, struct kp_err *err)
 	rc = watch(r, r->stopfd, EPOLLIN, err);
 	if (!rc && r->child.pidfd >= 0 && r->child.pid)
 		rc = watch(r, r->child.pidfd, EPOLLIN, err);
-	/* A ring always has something to read: only a new wake-up counts. */
-	for (uint32_t i = 0; i < r->ncpu && !rc; i++)
-		if (r->ring[i].consumer)
-			rc = watch(r, r->ring_fd[i], EPOLLIN | EPOLLET, err);
 	r->header = (struct kp_header){ .version = 1, .sources = &r->source, .nsources = 1,
 					.hooks = r->hooks.hook, .nhooks = r->hooks.n };
 	r->started = kp_now_mono();

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -75,4 +76,21 @@ long kp_ring_drain(struct kp_ring *r, int (*fn)(void *arg, const void *rec, uint
 	if (cons != given)
 		__atomic_store_n(r->consumer, cons, __ATOMIC_RELEASE);
 	return n;
+}
+
+bool kp_cpu_listed(const char *list, uint32_t cpu)
+{
+	uint32_t from, to;
+	int n;
+
+	for (; sscanf(list, "%u%n", &from, &n) == 1; list += n + (list[n] == ',')) {
+		to = from;
+		list += n;
+		n = 0;
+		if (*list == '-' && sscanf(list, "-%u%n", &to, &n) != 1)
+			return false;
+		if (cpu >= from && cpu <= to)
+			return true;
+	}
+	return false;
 }

@@ -3,6 +3,7 @@
 #ifndef KP_RECORD_RING_H
 #define KP_RECORD_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +25,7 @@ uint64_t kp_ring_used(const struct kp_ring *r);
  * being written. Returns how many, or what fn returned when it was negative (that record counts as read).
  */
 long kp_ring_drain(struct kp_ring *r, int (*fn)(void *arg, const void *rec, uint32_t len), void *arg);
+/* Is a CPU in a list like "0-3,8" (/sys/devices/system/cpu/online)? Of those that could be plugged in there may be many more. */
+bool kp_cpu_listed(const char *list, uint32_t cpu);
 
 #endif

@@ -221,6 +221,8 @@ static int each_second(struct kp_record *r, uint64_t now)
 	int rc = kp_resolve_poll(r->res, now, queue_polled, r);
 
 	r->next_second = now + SEC;
+	if (kp_rec_more_rings(r)) /* what happens on a new CPU is counted as lost, then */
+		kp_rec_say(r, 1, "no buffer for a CPU that has come online");
 	if (!rc && now >= r->next_open) {
 		r->next_open = now + OPEN_EVERY;
 		rc = catch_up(r);

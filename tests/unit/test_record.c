@@ -168,6 +168,18 @@ static void ring_stops_on_error(void **state)
 	free(m);
 }
 
+static void lists_of_cpus(void **state)
+{
+	static const struct { const char *list; uint32_t cpu; bool is; } t[] = {
+		{ "0\n", 0, true }, { "0\n", 1, false }, { "0-3\n", 3, true }, { "0-3\n", 4, false },
+		{ "0-1,4,8-9\n", 4, true }, { "0-1,4,8-9\n", 5, false }, { "0-1,4,8-9\n", 9, true }, { "0-1,4,8-9\n", 10, false },
+		{ "2-3,5", 0, false }, { "", 0, false }, { "x", 0, false }, { "0-", 0, false },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
+		assert_int_equal(kp_cpu_listed(t[i].list, t[i].cpu), t[i].is);
+}
+
 /* ---- records ---- */
 
 struct built { union { uint64_t w[128]; struct ev_head h; }; uint32_t n; };
@@ -548,6 +560,7 @@ int main(void)
 		cmocka_unit_test(merge_holds_back),
 		cmocka_unit_test(ring_reads_to_the_busy_one),
 		cmocka_unit_test(ring_stops_on_error),
+		cmocka_unit_test(lists_of_cpus),
 		cmocka_unit_test(record_is_taken_apart),
 		cmocka_unit_test(cut_records_are_refused),
 		cmocka_unit_test(an_open_teaches_the_name),

@@ -73,6 +73,22 @@ static uint64_t blame_runners(struct kc_walk *k, uint32_t th, const struct kc_pi
 	return busy;
 }
 
+/* Its stack says so: put to sleep on the way to user space until the quota is filled again (6.18). */
+int kc_cause_quota(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	const struct kp_str *cg = kc_cgroup(k->w, t->th, KP_CG_CPU);
+	const struct kc_ev *q = throttled(k, t->th, t->from, t->to);
+
+	kc_leaf(v, KP_C_CPU_THROTTLED, true);
+	v->ev = q ? q : t->wake;
+	v->says = q ? "its group's quota was used up" : "its kernel stack shows that it was throttled";
+	v->obj = q ? q->obj : NULL;
+	v->what = kc_what(k, "throttled: the CPU quota is used up");
+	if (q || cg)
+		blame_group(k, t->th, q ? q->obj->name : cg, t->from, t->to, v);
+	return 1;
+}
+
 void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint64_t from, uint64_t to, struct kc_verdict *v)
 {
 	const struct kc_ev *q;

@@ -13,6 +13,7 @@ static const struct {
 	int (*judge)(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 } rules[] = {
 	{ "stopped", KC_IS(KC_W_STOPPED), kc_cause_stopped },
+	{ "quota", KC_IS(KC_W_QUOTA), kc_cause_quota },
 	{ "reclaim", KC_IS(KC_W_RECLAIM) | KC_IS(KC_W_OOM) | KC_IS(KC_W_SWAP), kc_cause_reclaim },
 	{ "page", KC_IS(KC_W_PAGE) | KC_IS(KC_W_BUFFER), kc_cause_page },
 	{ "disk", KC_IS(KC_W_DIO) | KC_IS(KC_W_BLKQ) | KC_IS(KC_W_SYNC) | KC_IS(KC_W_BUFFER), kc_cause_disk },

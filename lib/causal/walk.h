@@ -104,6 +104,7 @@ void kc_proof_add(struct kc_agg *a, const struct kc_ev *ev, const char *says, ui
 
 /* One file each; 1: judged, 0: not mine. */
 int kc_cause_stopped(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
+int kc_cause_quota(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_reclaim(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_page(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_disk(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);

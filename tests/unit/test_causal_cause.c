@@ -89,6 +89,24 @@ static void cpu_throttled(void **state)
 	rows_free(w);
 }
 
+/* 6.18 puts the thread to sleep itself. */
+static void put_to_sleep_by_quota(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), sib = thread(w, 66, 66, "sibling", "/a", -80), far = thread(w, 67, 67, "far", "/b", -80);
+	const struct kp_graph *g;
+
+	leave(w, &sib, -1, S, NULL);
+	leave(w, &far, -1, S, NULL);
+	sleeps(w, &th, 10, 60, D, "throttle_cfs_rq_work+0x1", NULL, HARDIRQ);
+	respond(w, &th, 70, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_CPU_THROTTLED), 50);
+	assert_int_equal(culprit(g, KP_C_CPU_THROTTLED), 66);
+	assert_false(is_blamed(g, 67));
+	rows_free(w);
+}
+
 /* ---- locks ---- */
 
 static void file_lock(void **state)
@@ -516,6 +534,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(own_work), cmocka_unit_test(cpu_contention), cmocka_unit_test(cpu_throttled),
+		cmocka_unit_test(put_to_sleep_by_quota),
 		cmocka_unit_test(file_lock), cmocka_unit_test(no_bystander), cmocka_unit_test(kernel_lock),
 		cmocka_unit_test(lock_chain), cmocka_unit_test(other_lock), cmocka_unit_test(handed_over),
 		cmocka_unit_test(row_lock), cmocka_unit_test(row_lock_chain), cmocka_unit_test(disk_read),

@@ -24,6 +24,23 @@ static int more_room(struct kp_record *r)
 	return 0;
 }
 
+/*
+ * Who was asleep before the recording and still is has not been seen to fall asleep: it is so since we began, at
+ * least. Threads of the kernel that have nothing to do are no news.
+ */
+static void add_old_sleepers(struct kp_record *r)
+{
+	enum { KTHREAD = 0x200000, UNINTERRUPTIBLE = 2, NOLOAD = 0x400 }; /* PF_*, TASK_* of the kernel */
+
+	for (uint32_t i = 0; i < r->ntask; i++) {
+		struct it_task *t = &r->task[i];
+		bool idle = (t->flags & KTHREAD) && (!(t->state & UNINTERRUPTIBLE) || (t->state & NOLOAD));
+
+		if (t->state && !t->off_since && t->nframes && !idle)
+			t->off_since = r->started;
+	}
+}
+
 int kp_rec_look(struct kp_record *r)
 {
 	size_t len = 0;
@@ -51,6 +68,7 @@ int kp_rec_look(struct kp_record *r)
 	}
 	close(fd);
 	r->ntask = len / sizeof(*r->task);
+	add_old_sleepers(r);
 	return rc;
 }
 

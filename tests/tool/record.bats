@@ -7,7 +7,8 @@ bats_require_minimum_version 1.5.0
 setup() {
 	ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	KP_BIN=${KP_BIN:-$ROOT/build/bin}
-	record=$KP_BIN/kp-record query=$KP_BIN/kp-query
+	record=$KP_BIN/kp-record
+	export query=$KP_BIN/kp-query
 	cd "$BATS_TEST_TMPDIR" || return
 	case $BATS_TEST_DESCRIPTION in
 	*'(anywhere)') ;;
@@ -221,6 +222,13 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 	[ "$(rows f.kp 'sys.clock_nanosleep' | grep -v "\"pid\":${pids[0]}," | grep -c '"open"')" = 0 ]
 }
 
+@test "who was asleep before the recording is seen, with its stack" {
+	sleep 600 &
+	pids+=($!)
+	"$record" -q -p $! -d 0.5 -o f.kp
+	rows f.kp 'sched.sleep' | grep "\"pid\":${pids[0]}," | grep '"open"' | grep -q nanosleep
+}
+
 @test "it records neither itself nor its readers" {
 	cp "$(command -v cat)" reads-it
 	{ "$record" -q -d 1 -e 'sys.*' & echo $! >pid; wait; } | ./reads-it | cat >f.kp
@@ -365,4 +373,27 @@ for i, c in enumerate(chunks): open("chunk%d.kp" % i, "wb").write(c)'
 	./old || skip "this kernel takes no 32-bit calls"
 	"$record" -q -e sys.getpid -o f.kp -- ./old
 	[ "$(rows f.kp sys.getpid | grep -c compat)" = 10 ]
+}
+
+@test "counters of a process agree with what the kernel says it used" {
+	"$record" -q -e 'count.*,proc.exit' -o f.kp -- bash -c 'TIMEFORMAT="%U %S"
+		time dd if=/dev/zero of=/dev/null bs=64k count=40000 2>/dev/null
+		dd if=/dev/zero of=big bs=1M count=20 2>/dev/null' 2>used
+	"${PYTHON:-python3}" - <<-'END'
+		import json, subprocess, sys, os
+		used = sum(map(float, open("used").read().split()))
+		out = subprocess.run([os.environ["query"], "-q", "-f", "json", "-e", "count.*", "f.kp"], stdout=subprocess.PIPE, check=True).stdout
+		cpu = dirtied = 0
+		per = {}
+		for line in out.splitlines():
+		    r = json.loads(line)
+		    if r.get("comm") != "dd": continue
+		    if r["kind"] == "count.io": per[r["pid"]] = per.get(r["pid"], 0) + r["args"]["cpu"]
+		    if r["kind"] == "count.mem": dirtied += r["args"]["dirtied"]
+		cpu = max(per.values()) / 1e9
+		print("cpu", cpu, "used", used, "dirtied", dirtied)
+		assert abs(cpu - used) < 0.02 + 0.1 * used
+		fs = subprocess.run(["stat", "-fc", "%T", "."], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+		assert fs == "tmpfs" or dirtied >= 20 << 8
+	END
 }

@@ -169,7 +169,7 @@ int kc_cause_disk(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 /* Whoever made the pages dirty that had to be written first: the wait is theirs by the number of pages. */
 static void blame_dirty(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
-	uint64_t since = t->from > 10 * KC_SEC ? t->from - 10 * KC_SEC : 0, all = 0;
+	uint64_t since = t->from > 10 * KC_SEC ? t->from - 10 * KC_SEC : 0;
 
 	for (uint32_t i = kc_list_from(k->w, &k->w->count, since); i < k->w->count.n; i++) {
 		const struct kc_ev *e = &k->w->ev[k->w->count.v[i]];
@@ -180,10 +180,7 @@ static void blame_dirty(struct kc_walk *k, const struct kc_wait *t, struct kc_ve
 			kc_accuse(v, e->th, e->a[4], kc_same_proc(k->w, e->th, t->th) ? "made the pages dirty itself" :
 				  "made pages dirty in the 10 s before");
 	}
-	for (uint32_t i = 0; i < v->nculprit; i++)
-		all += v->culprit[i].weight;
-	for (uint32_t i = 0; i < v->nculprit; i++)
-		v->culprit[i].weight = (uint64_t)((double)v->culprit[i].weight / (double)all * (double)(t->to - t->from));
+	kc_scale(v, t->to - t->from);
 }
 
 int kc_cause_fs(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)

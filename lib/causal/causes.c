@@ -65,6 +65,16 @@ void kc_accuse(struct kc_verdict *v, uint32_t th, uint64_t weight, const char *w
 	v->culprit[least] = (struct kc_culprit){ th, weight, why };
 }
 
+void kc_scale(struct kc_verdict *v, uint64_t ns)
+{
+	double all = 0;
+
+	for (uint32_t i = 0; i < v->nculprit; i++)
+		all += (double)v->culprit[i].weight;
+	for (uint32_t i = 0; i < v->nculprit; i++)
+		v->culprit[i].weight = (uint64_t)((double)v->culprit[i].weight / all * (double)ns);
+}
+
 void kc_judge(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
 	size_t i = 0, n = sizeof(rules) / sizeof(*rules);

@@ -80,6 +80,7 @@ struct kc_walk {
 	const struct kc_ev *timeout; /* the wait that ran out */
 	uint32_t give_up_th, late_th;
 	bool failed, timed_out;
+	struct { const struct kc_ev *ev; uint32_t th; double part; } quota; /* cause_cpu.c: computed last */
 	int err;
 };
 
@@ -99,6 +100,7 @@ void kc_finish(struct kc_walk *k);	/* blame that needs the whole path */
 void kc_leaf(struct kc_verdict *v, uint16_t kind, bool observed);
 void kc_follow(struct kc_verdict *v, uint32_t next, uint64_t at, uint64_t floor, uint32_t back, uint16_t gap);
 void kc_accuse(struct kc_verdict *v, uint32_t th, uint64_t weight, const char *why);
+void kc_scale(struct kc_verdict *v, uint64_t ns); /* the culprits' weights become their parts of ns */
 void kc_blame_add(struct kc_walk *k, uint16_t kind, uint32_t th, double ns, const char *why);
 void kc_proof_add(struct kc_agg *a, const struct kc_ev *ev, const char *says, uint64_t ns, bool observed);
 

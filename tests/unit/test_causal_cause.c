@@ -50,32 +50,35 @@ static void cg_cpu(struct rows *w, const char *path, double at, double throttled
 	r->a[3] = (uint64_t)(throttled_ms * 1e6);
 }
 
-static void quota(struct rows *w, const char *group, const char *throttled_group)
+static void quota(struct rows *w, const char *group, const char *throttled_group, const struct thread *by)
 {
 	struct thread th = server(w, group), sib = thread(w, 66, 66, "sibling", group, -80);
 
 	cg_cpu(w, throttled_group, -100, 5);
 	leave(w, &sib, -1, S, NULL);
-	leave(w, &th, 10, 0, NULL);	/* off the CPU, on which nobody runs */
-	enter(w, &th, 10, 60, NULL, 10);
-	cg_cpu(w, throttled_group, 900, 55);
+	queued(w, &th, 10, 60, by->t);	/* others run on, as ever */
+	cg_cpu(w, throttled_group, 900, 105);	/* of both CPUs that it ran on */
 	respond(w, &th, 70, HTTP_OK);
 }
 
 static void cpu_throttled(void **state)
 {
 	struct rows *w = rows_new();
+	struct thread by;
 	const struct kp_graph *g;
 
-	quota(w, "/a", "/a");
+	by = thread(w, 70, 70, "by", "/b", 0);
+	quota(w, "/a", "/a", &by);
 	g = explain(w);
 	is_about(ms_of(g, KP_C_CPU_THROTTLED), 50);
 	assert_int_equal(culprit(g, KP_C_CPU_THROTTLED), 66);
+	assert_false(is_blamed(g, 70));
 	rows_free(w);
 
 	/* another group's quota explains nothing */
 	w = rows_new();
-	quota(w, "/a", "/other");
+	by = thread(w, 70, 70, "by", "/b", 0);
+	quota(w, "/a", "/other", &by);
 	g = explain(w);
 	assert_int_equal(cause(g, KP_C_CPU_THROTTLED)->ns, 0);
 	is_about(ms_of(g, KP_C_CPU_CONTENTION), 50);
@@ -84,7 +87,8 @@ static void cpu_throttled(void **state)
 
 	/* nor does that of a group whose name merely begins alike */
 	w = rows_new();
-	quota(w, "/a-1", "/a");
+	by = thread(w, 70, 70, "by", "/b", 0);
+	quota(w, "/a-1", "/a", &by);
 	assert_int_equal(cause(explain(w), KP_C_CPU_THROTTLED)->ns, 0);
 	rows_free(w);
 }

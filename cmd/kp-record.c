@@ -289,7 +289,7 @@ int main(int argc, char **argv)
 	if (isatty(STDERR_FILENO) && a.common.out && !a.rec.command && !a.common.quiet)
 		a.rec.second = progress;
 	a.rec.libbpf_prints = a.common.verbose > 1;
-	if (a.common.out && strcmp(a.common.out, "-"))
+	if (a.common.out && strcmp(a.common.out, "-") != 0)
 		a.rec.stream_fd = -1;
 	else if (a.rec.command) /* what it prints must not get between our bytes */
 		a.rec.command_stdout = STDERR_FILENO;

@@ -190,9 +190,9 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 		dk->nargs = k->nargs;
 		dk->has_ret = *k->ret != 0;
 		dk->wanted = !patterns || kp_kind_match(k, patterns);
-		for (uint8_t i = 0; i < sizeof(special) / sizeof(*special); i++)
+		for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
 			if (special[i].fn && special[i].kind == k->id)
-				dk->special = i;
+				dk->special = (uint8_t)i;
 		for (int i = k->nargs; sys && i-- > 0;) {
 			string |= k->unit[i] == KP_U_STR;
 			if (!strcmp(k->arg[i], "dfd") || !strcmp(k->arg[i], "dirfd"))

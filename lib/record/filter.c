@@ -136,7 +136,7 @@ static bool parse_mount(const char *line, struct mount *m)
 	char root[PATH_MAX], type[32];
 
 	m->options[0] = 0;
-	if (!dash || sscanf(dash, " - %31s %*s %511s", type, m->options) < 1 || strncmp(type, "cgroup", 6))
+	if (!dash || sscanf(dash, " - %31s %*s %511s", type, m->options) < 1 || strncmp(type, "cgroup", 6) != 0)
 		return false;
 	m->unified = !strcmp(type, "cgroup2");
 	return sscanf(line, "%*s %*s %*s %4095s %4095s", root, m->point) == 2;

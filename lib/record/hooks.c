@@ -137,17 +137,16 @@ int kp_hooks_choose(struct kp_hooks *h, struct bpf_object *obj, struct btf *vmli
 	memset(h, 0, sizeof(*h));
 	bpf_object__for_each_program(p, obj)
 		n++;
-	h->hook = calloc(n, sizeof(*h->hook));
-	h->prog = calloc(n, sizeof(*h->prog));
-	h->link = calloc(n, sizeof(*h->link));
-	if (!h->hook || !h->prog || !h->link)
+	h->hook = calloc(n + 1, sizeof(*h->hook));
+	h->at = calloc(n + 1, sizeof(*h->at));
+	if (!h->hook || !h->at)
 		return -ENOMEM;
 	bpf_object__for_each_program(p, obj) {
 		const char *tp = tracepoint(p);
 
 		if (!tp)
 			continue;
-		h->prog[h->n] = p;
+		h->at[h->n].prog = p;
 		choose(&h->hook[h->n++], p, tp, vmlinux, kinds, patterns, pool);
 	}
 	return 0;
@@ -156,7 +155,7 @@ int kp_hooks_choose(struct kp_hooks *h, struct bpf_object *obj, struct btf *vmli
 void kp_hooks_refuse(struct kp_hooks *h, uint32_t i, const char *why, struct kp_pool *pool)
 {
 	h->hook[i].note = kp_pool_cstr(pool, why);
-	bpf_program__set_autoload(h->prog[i], false);
+	bpf_program__set_autoload(h->at[i].prog, false);
 }
 
 int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err)
@@ -166,11 +165,11 @@ int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err
 	int e = 0;
 
 	for (uint32_t i = 0; i < h->n; i++) {
-		if (!bpf_program__autoload(h->prog[i]))
+		if (!bpf_program__autoload(h->at[i].prog))
 			continue;
-		h->link[i] = bpf_program__attach(h->prog[i]);
-		if (h->link[i]) {
-			h->hook[i].how = kp_pool_cstr(pool, bpf_program__section_name(h->prog[i]));
+		h->at[i].link = bpf_program__attach(h->at[i].prog);
+		if (h->at[i].link) {
+			h->hook[i].how = kp_pool_cstr(pool, bpf_program__section_name(h->at[i].prog));
 			attached++;
 			continue;
 		}
@@ -187,8 +186,8 @@ int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err
 void kp_hooks_detach(struct kp_hooks *h)
 {
 	for (uint32_t i = 0; i < h->n; i++) {
-		bpf_link__destroy(h->link[i]);
-		h->link[i] = NULL;
+		bpf_link__destroy(h->at[i].link);
+		h->at[i].link = NULL;
 	}
 }
 
@@ -196,7 +195,7 @@ uint64_t kp_hooks_missed(const struct kp_hooks *h, uint32_t i)
 {
 	struct bpf_prog_info info = { 0 };
 	uint32_t len = sizeof(info);
-	int fd = bpf_program__fd(h->prog[i]);
+	int fd = bpf_program__fd(h->at[i].prog);
 
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
 		return 0;
@@ -214,7 +213,6 @@ void kp_hooks_free(struct kp_hooks *h)
 {
 	kp_hooks_detach(h);
 	free(h->hook);
-	free(h->prog);
-	free(h->link);
+	free(h->at);
 	memset(h, 0, sizeof(*h));
 }

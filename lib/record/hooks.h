@@ -13,8 +13,7 @@ struct btf;
 
 struct kp_hooks {
 	struct kp_hook *hook;		/* one a program, for the header */
-	struct bpf_program **prog;	/* the program of each; autoload says whether it is to be attached */
-	struct bpf_link **link;
+	struct kp_hook_at { struct bpf_program *prog; struct bpf_link *link; } *at; /* autoload of prog: is it to be attached? */
 	uint32_t n;
 };
 

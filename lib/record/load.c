@@ -138,7 +138,7 @@ static int try_load(struct kp_record *r, const struct btf *vmlinux, struct refus
 		if (is_refused(x, r->hooks.hook[i].what->p))
 			kp_hooks_refuse(&r->hooks, i, "this kernel's verifier refuses the program", r->texts);
 		else if (!r->o.libbpf_prints)
-			bpf_program__set_log_buf(r->hooks.prog[i], logs + i * LOG, LOG);
+			bpf_program__set_log_buf(r->hooks.at[i].prog, logs + i * LOG, LOG);
 	}
 	bpf_map__set_max_entries(r->skel->maps.rings, r->ncpu);
 	bpf_map__set_max_entries(r->skel->maps.gone, r->skel->rodata->cfg.refault ? gone_entries() : 1);
@@ -152,7 +152,7 @@ static int try_load(struct kp_record *r, const struct btf *vmlinux, struct refus
 	if (rc < 0)
 		load_error(rc, err);
 	for (uint32_t i = 0; i < r->hooks.n; i++)
-		bpf_program__set_log_buf(r->hooks.prog[i], NULL, 0);
+		bpf_program__set_log_buf(r->hooks.at[i].prog, NULL, 0);
 out:
 	free(logs);
 	return rc;

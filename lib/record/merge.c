@@ -20,7 +20,7 @@ int kp_merge_init(struct kp_merge *m, uint32_t nqueues)
 
 void kp_merge_free(struct kp_merge *m)
 {
-	for (uint32_t i = 0; i < m->nq; i++) {
+	for (uint32_t i = 0; m->q && i < m->nq; i++) {
 		free(m->q[i].ent);
 		free(m->q[i].buf);
 	}

@@ -121,7 +121,7 @@ part_of() { # FILE
 	"$query" -f json "$1" >got 2>said || status=$?
 	[ "$status" = 0 ]
 	[ "$(grep -cE 'torn|damaged' said)" = 1 ]
-	[ "$(grep -v '^kp-query: ' said | wc -l)" = 0 ]
+	run ! grep -v '^kp-query: ' said
 	"$PYTHON" - "$S/small.json" got <<'END'
 import collections, json, sys
 want, got = (open(f).read().splitlines() for f in sys.argv[1:])

@@ -166,12 +166,12 @@ spans() {
 	(
 		"$scene" live 3>&- &
 		echo $! >pid
-		wait
+		wait $!
 	) | "$enrich" -q 3>&- | cat >live.kp 3>&- &
 	sleep 3
 	columns live.kp .comm,.request 2>/dev/null >x
 	kill "$(cat pid)"
-	wait
+	wait $!
 	[ "$(grep -c '^postgres	req-0' x)" = 4 ]
 	[ "$(grep -c '^postgres	req-3' x)" = 4 ]
 }

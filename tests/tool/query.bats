@@ -380,6 +380,7 @@ half_a_stream() {
 @test "rows come while the pipe is still open" {
 	mkfifo pipe
 	"$query" -q -f text <pipe >got &
+	pid=$!
 	exec 9>pipe
 	head -c -50 "$S/a.kp" >&9
 	for _ in {1..50}; do
@@ -388,7 +389,7 @@ half_a_stream() {
 	done
 	[ -s got ]
 	exec 9>&-
-	wait
+	wait "$pid"
 }
 
 @test "json is what an independent reader makes of the stream" {

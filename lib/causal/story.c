@@ -69,23 +69,26 @@ static void extend(struct st_line *l, const struct kp_step *p)
 	l->end = p->from + p->dur;
 }
 
-/* The calls around a step, outermost first; returns the innermost. */
+/* The calls around a step, outermost first; returns the innermost. A caller that had no time of its own is not told. */
 static uint32_t calls(struct st_story *s, const struct kp_graph *g, const struct kp_step *p, uint32_t depth, uint32_t at[LEVELS])
 {
-	uint32_t parent = ST_NONE;
+	uint32_t parent = ST_NONE, level = 1, i;
 
-	for (uint32_t d = 1; d <= depth; d++) {
-		uint32_t i = d < depth && at[d] != ST_NONE ? at[d] : line_of(s, g, p, d, parent, ST_NONE);
-
-		if (i == ST_NONE)
-			return i;
-		for (uint32_t k = d + 1; at[d] != i && k < LEVELS; k++)
-			at[k] = ST_NONE;
-		at[d] = i;
-		extend(&s->line[i], p);
-		parent = i;
-	}
-	return parent;
+	for (uint32_t d = 1; d < depth; d++)
+		if (at[d] != ST_NONE) {
+			extend(&s->line[at[d]], p);
+			parent = at[d];
+			level++;
+		}
+	i = line_of(s, g, p, level, parent, ST_NONE);
+	if (i == ST_NONE)
+		return i;
+	if (at[depth] != i)
+		for (uint32_t d = depth; d < LEVELS; d++)
+			at[d] = ST_NONE;
+	at[depth] = i;
+	extend(&s->line[i], p);
+	return i;
 }
 
 static int tell_step(struct st_story *s, const struct kp_graph *g, const struct kp_step *p, uint32_t at[LEVELS])
@@ -104,7 +107,7 @@ static int tell_step(struct st_story *s, const struct kp_graph *g, const struct 
 		for (uint32_t d = 0; d < LEVELS; d++)
 			at[d] = ST_NONE;
 	}
-	i = line_of(s, g, p, depth, in, p->cause);
+	i = line_of(s, g, p, depth ? s->line[in].depth : 0, in, p->cause);
 	if (i == ST_NONE)
 		return -ENOMEM;
 	l = &s->line[i];

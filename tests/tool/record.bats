@@ -111,6 +111,17 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 	done
 }
 
+@test "with a reader that is slow, too" {
+	N=400000
+	"$record" -q -e 'sys.read,sys.write' -- dd if=/dev/zero of=/dev/null bs=1 count=0 2>/dev/null >none.kp
+	"$record" -q --buffer 64k -e 'sys.read,sys.write' -- dd if=/dev/zero of=/dev/null bs=1 count=$N 2>/dev/null | { sleep 1; cat; } >f.kp
+	base=$(count none.kp 'sys.read,sys.write') got=$(count f.kp 'sys.read,sys.write') lost=$(lost f.kp 0 4096 4097)
+	echo "$got rows, $lost lost, $base for dd itself"
+	[ $((got + lost - base)) = $((2 * N)) ]
+	[ "$lost" -gt 0 ]
+	whole f.kp
+}
+
 @test "losses are told on standard error, too" {
 	run -0 --separate-stderr "$record" --buffer 4k -e 'sys.read,sys.write' -o f.kp -- sh -c 'dd if=/dev/zero of=/dev/null bs=1 count=200000 2>/dev/null'
 	total=$("$query" -q -f json -e 'loss.kernel' f.kp | sed -E 's/.*"count":([0-9]+).*/\1/' | awk '{ s += $1 } END { print s + 0 }')

@@ -285,14 +285,14 @@ int main(int argc, char **argv)
 		a.rec.command = argv + first;
 	a.rec.say = say;
 	a.rec.say_arg = &a;
-	/* Not where it would get between what others print there. */
-	if (isatty(STDERR_FILENO) && a.common.out && !a.rec.command && !a.common.quiet)
-		a.rec.second = progress;
 	a.rec.libbpf_prints = a.common.verbose > 1;
 	if (a.common.out && strcmp(a.common.out, "-") != 0)
 		a.rec.stream_fd = -1;
 	else if (a.rec.command) /* what it prints must not get between our bytes */
 		a.rec.command_stdout = STDERR_FILENO;
+	/* Not where it would get between what others print there. */
+	if (isatty(STDERR_FILENO) && a.rec.stream_fd < 0 && !a.rec.command && !a.common.quiet)
+		a.rec.second = progress;
 	catch_signals();
 	rc = a.rec.stream_fd < 0 ? 0 : kp_check_binary_out(a.rec.stream_fd, &err);
 	if (!rc)

@@ -134,6 +134,25 @@ int kc_cause_quota(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 	return 1;
 }
 
+/* An event loop that ran for somebody else, by what kp-enrich says. */
+static const struct kc_ev *ran_for_others(struct kc_walk *k, uint32_t th, const struct kc_piece *p)
+{
+	const struct kp_target *g = &k->w->target;
+	const struct kc_list *l = &k->w->th[th].sched;
+
+	if (th != k->target || !g->request || !g->recv || p->from < g->recv || p->to > g->end)
+		return NULL;
+	for (uint32_t i = kc_list_from(k->w, l, p->to); i < l->n; i++) {
+		const struct kc_ev *e = &k->w->ev[l->v[i]];
+
+		if (e->t > p->to)
+			break;
+		if (e->kind == KP_K_SCHED_SWITCH && e->th == th)
+			return e->request && e->request != g->request ? e : NULL;
+	}
+	return NULL;
+}
+
 void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint64_t from, uint64_t to, struct kc_verdict *v)
 {
 	struct polls q;
@@ -142,6 +161,12 @@ void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint
 	*v = (struct kc_verdict){ .kind = KP_C_UNKNOWN };
 	if (p->state == KC_RUNNING) {
 		kc_leaf(v, KP_C_CPU_SELF, true);
+		v->ev = ran_for_others(k, th, p);
+		if (!v->ev)
+			return;
+		kc_leaf(v, KP_C_CPU_CONTENTION, true);
+		v->says = "ran for other requests";
+		v->what = kc_what(k, "serves other requests");
 		return;
 	}
 	kc_leaf(v, KP_C_CPU_CONTENTION, true);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sockets: a wait is explained by the message that ended it, or by the answer that did not come; go on at the sender's. */
 #include <kp/kinds.h>
+#include <kp/proto.h>
 #include <kp/util.h>
 
 #include "walk.h"
@@ -34,14 +35,25 @@ static uint64_t next_sleep(struct kc_walk *k, const struct kc_wait *t)
 	return p < end && p->state == KC_BLOCKED ? p->from : t->p->to + SOON;
 }
 
+/* One thread may serve many: a message of another request ended its sleep, but is not what this one waited for. */
+static bool is_foreign(const struct kc_walk *k, const struct kc_wait *t, const struct kc_ev *r)
+{
+	const struct kp_target *g = &k->w->target;
+
+	if (g->request && r->request)
+		return r->request != g->request;
+	return r->msg == KP_MSG_REQUEST && t->th == k->target && g->recv && r->t > g->recv;
+}
+
 /* The message that woke the thread: of those it reads next, the one that was sent first after it fell asleep. */
-static const struct kc_ev *woken_by(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev **recv)
+static const struct kc_ev *woken_by(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev **recv, bool *foreign)
 {
 	const struct kc_list *l = &k->w->th[t->th].msg;
 	uint64_t until = next_sleep(k, t);
 	const struct kc_ev *best = NULL;
 
 	*recv = NULL;
+	*foreign = false;
 	for (uint32_t i = kc_list_from(k->w, l, t->p->to); i < l->n; i++) {
 		const struct kc_ev *r = &k->w->ev[l->v[i]], *s;
 
@@ -49,6 +61,10 @@ static const struct kc_ev *woken_by(struct kc_walk *k, const struct kc_wait *t, 
 			break;
 		if (!is_recv(r))
 			continue;
+		if (is_foreign(k, t, r)) {
+			*foreign = true;
+			continue;
+		}
 		if (!*recv)
 			*recv = r;
 		s = kc_sent_for(k->w, r);
@@ -127,16 +143,19 @@ const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t)
 int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
 	const struct kc_ev *r, *s, *sig;
+	bool foreign;
 
 	if (t->class == KC_W_UNKNOWN && (t->p->pstate & 2))	/* uninterruptible: never a socket */
 		return 0;
 	if (t->p->open || kc_timed_out(t))
 		return no_answer(k, t, v);
-	s = woken_by(k, t, &r);
+	s = woken_by(k, t, &r, &foreign);
 	if (s && s->th != KC_NONE) {
 		go_to_sender(k, t, s, r, v);
 		return 1;
 	}
+	if (foreign && !r)
+		return no_answer(k, t, v);
 	sig = kc_signalled(k, t);
 	if (sig) {
 		kc_leaf(v, KP_C_LOCK, true);

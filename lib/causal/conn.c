@@ -239,6 +239,8 @@ const struct kc_ev *kc_outstanding(const struct kp_world *w, uint32_t th, uint64
 			break;
 		if ((e->kind != KP_K_TCP_SEND && e->kind != KP_K_NET_SEND) || e->msg == 2 || c->client == !e->side)
 			continue;
+		if (e->request && w->target.request && e->request != w->target.request)
+			continue;	/* for another request */
 		r = kc_last(w, &c->recv[e->side], t);
 		if (!r || r->t < e->t)
 			return e;

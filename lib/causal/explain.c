@@ -397,6 +397,7 @@ int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_gr
 
 	if (th == KC_NONE)
 		return kp_err(err, -ENOMEM, "no memory");
+	k.target = th;
 	sort_all(w);
 	if (kc_unix_pairs(w))
 		return kp_err(err, -ENOMEM, "no memory");

@@ -113,7 +113,8 @@ static void running(struct state *s, const struct kc_piece *p, uint64_t lo)
 	struct kc_verdict v;
 
 	kc_cause_cpu(s->k, s->th, p, lo, s->t, &v);
-	v.what = s->depth && s->label[s->depth] ? s->label[s->depth] : NULL;
+	if (!v.what && s->depth)
+		v.what = s->label[s->depth];
 	for (;;) {	/* from the end: the reclaim that reaches furthest to it */
 		const struct kc_ev *e, *r = NULL;
 		struct kc_verdict m;

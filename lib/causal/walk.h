@@ -69,6 +69,7 @@ struct kc_walk {
 	struct kp_world *w;
 	const struct kp_header *h;
 	uint64_t start, end;
+	uint32_t target;	/* the thread that is asked about */
 	struct kc_step *step;	uint32_t nstep, cap_step;
 	struct kc_agg agg[KP_C_MAX];
 	struct kc_fault *fault;	uint32_t nfault, cap_fault;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Finding requests, following them across processes and hosts, who gave up, and the network. */
+/* Following requests across processes and hosts, who gave up, and the network. */
 #include <errno.h>
 
 #include "causal_rows.h"
@@ -398,167 +398,66 @@ static void unix_socket(void **state)
 	rows_free(w);
 }
 
-/* ---- finding ---- */
-
-static void slowest(void **state)
+/*
+ * One thread serves two: while the database works for req-1 it takes in req-2 and works for that from 30 to 50.
+ * The database's answer comes at `answer`.
+ */
+static const struct kp_graph *event_loop(struct rows *w, double answer)
 {
-	struct rows *w = rows_new();
-	const struct kp_target *t;
-	uint32_t n;
+	struct thread th = server(w, "/a"), db = backend(w, 5.03), other = thread(w, 70, 70, "client2", "/c", -100);
+	double asleep = answer > 50 ? 50 : 60;
 
-	load(w, 6);
-	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_SLOWEST, .n = 3 }, &t, &n), 0);
-	assert_int_equal(n, 3);
-	assert_string_equal(t[0].request->p, "req-6");
-	assert_string_equal(t[1].request->p, "req-5");
-	assert_string_equal(t[2].request->p, "req-4");
-	assert_int_equal(t[0].end - t[0].start, 60 * MS);
-	rows_free(w);
+	reads(w, &db, 10, answer - 5, file(w, "base/1", 1), device(w, "vda", 9));
+	tx_sql(w, &th, 5, DBCLIENT, SQL, "SELECT price FROM items");
+	rx_sql(w, &db, 5.04, SQL, DBCLIENT, "SELECT price FROM items");
+	answer_sql(w, &db, answer - 0.02, SQL, DBCLIENT);
+	until(w, &db, answer + 1);
+	/* the other client slept, then asks */
+	sleeps(w, &other, -90, 29, S, "do_nanosleep+0x1", NULL, HARDIRQ);
+	tx(w, &other, 29.98, CLIENT + 1, HTTP, HTTP_REQ("req-2"));
+	until(w, &other, 31);
+	sys(w, KP_K_SYS_epoll_wait, &th, 5.1, 30.02, 1);
+	sleeps(w, &th, 5.1, 30, S, "ep_poll+0x1", NULL, SOFTIRQ);
+	rx(w, &th, 30.03, HTTP, CLIENT + 1, HTTP_REQ("req-2"));
+	if (answer < 50)
+		rx(w, &th, 50.03, DBCLIENT, SQL, "C");
+	/* it had run for that one */
+	leave(w, &th, asleep, answer > 50 ? S : 0, NULL);
+	w->v[w->n - 1].ctx[KP_CTX_REQUEST] = str(w, "req-2");
+	if (answer > 50) {
+		struct kp_row *r = event(w, KP_K_SCHED_WAKE, &th, asleep, answer);
 
-	/* those that a request is made of are no requests of their own */
-	w = rows_new();
-	load(w, 6);
-	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_SLOWEST, .n = 100 }, &t, &n), 0);
-	assert_int_equal(n, 6);
-	rows_free(w);
-}
-
-static void not_found(void **state)
-{
-	struct rows *w = rows_new();
-	const struct kp_target *t;
-	struct kp_row *r;
-	uint32_t n;
-
-	load(w, 12);
-	r = event(w, KP_K_LOSS_KERNEL, NULL, 20, 50);
-	r->a[0] = 17;
-	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-13" }, &t, &n), -ENOENT);
-	assert_non_null(strstr(w->err.msg, "request req-13 is not in the recording; it covers 2025-11-25T02:45:00.000+00:00 to 2025-11-25T02:45:01."));
-	assert_non_null(strstr(w->err.msg, "17 rows of it were lost"));
-	assert_non_null(strstr(w->err.msg, "nearest: req-1"));
-	assert_null(strchr(w->err.msg, '\n'));
-	rows_free(w);
-
-	w = rows_new();
-	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_TRACE, .id = "\033[2Jx" }, &t, &n), -ENOENT);
-	assert_non_null(strstr(w->err.msg, "empty"));
-	assert_null(strchr(w->err.msg, '\033'));
-	rows_free(w);
-}
-
-/* The same request was tried twice: the attempt that failed is the one to explain. */
-static void tried_again(void **state)
-{
-	struct rows *w = rows_new();
-	struct thread a = thread(w, 101, 101, "worker", "/a", -1), b = thread(w, 102, 102, "worker", "/a", 40);
-	const struct kp_target *t;
-	uint32_t n;
-
-	rx(w, &a, 0, HTTP, CLIENT, HTTP_REQ("req-1"));
-	tx(w, &a, 30, HTTP, CLIENT, HTTP_504);
-	rx(w, &b, 50, HTTP, CLIENT + 1, HTTP_REQ("req-1"));
-	tx(w, &b, 150, HTTP, CLIENT + 1, HTTP_OK);
-	until(w, &a, 200);
-	until(w, &b, 200);
-	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-1" }, &t, &n), 0);
-	assert_int_equal(n, 1);
-	assert_int_equal(t->task->tgid, 101);
-	rows_free(w);
-}
-
-/* Requests that only kp-enrich knows, by spans: from the first to the last row of the first service. */
-static void by_context(void **state)
-{
-	struct rows *w = rows_new();
-	struct thread th = thread(w, 10, 10, "tls", "/a", -5), db = thread(w, 20, 20, "store", "/a", -5);
-	const struct kp_graph *g;
-
-	sys(w, KP_K_SYS_read, &th, 10, 10.1, 10);
-	sys(w, KP_K_SYS_write, &th, 99.9, 100, 10);
-	sys(w, KP_K_SYS_read, &db, 20, 20.1, 10);
-	sys(w, KP_K_SYS_write, &db, 120, 120.1, 10);
-	for (unsigned i = 0; i < w->n; i++) {
-		w->v[i].ctx[KP_CTX_TRACE] = str(w, "0af7651916cd43dd8448eb211c80319c");
-		w->v[i].ctx[KP_CTX_SERVICE] = str(w, "front");
-		w->v[i].ctx[KP_CTX_TXN] = w->v[i].task == db.t ? str(w, "20/7") : NULL;
+		r->peer = w->idle;
+		r->a[0] = SOFTIRQ;
+		r->a[1] = S;
+		sys(w, KP_K_SYS_epoll_wait, &th, 49.9, answer + 0.02, 1);
+		enter(w, &th, answer, answer + SWITCH_MS, NULL, asleep);
+		rx(w, &th, answer + 0.03, DBCLIENT, SQL, "C");
+	} else {
+		enter(w, &th, asleep, asleep + SWITCH_MS, NULL, asleep);
 	}
-	until(w, &th, 200);
-	until(w, &db, 200);
-	g = explain_by(w, &(struct kp_select_opts){ .by = KP_SEL_TRACE, .id = "0af7651916cd43dd8448eb211c80319c" });
-	assert_int_equal(g->target.tgid, 10);
-	is_about((double)g->dur / 1e6, 90);
-	kp_graph_free(w->g);
-	kp_world_free(w->world);
-	kp_scan_free(w->scan);
-	g = explain_by(w, &(struct kp_select_opts){ .by = KP_SEL_TXN, .id = "20/7" });
-	assert_int_equal(g->target.tgid, 20);
-	is_about((double)g->dur / 1e6, 100.1);
-	rows_free(w);
+	respond(w, &th, 90, HTTP_OK);
+	return explain(w);
 }
 
-static void task_and_interval(void **state)
+static void serves_others_meanwhile(void **state)
 {
 	struct rows *w = rows_new();
-	struct thread a = thread(w, 10, 10, "main", "/a", 0), b = thread(w, 10, 11, "busy", "/a", 0);
-	struct kp_select_opts o = { .by = KP_SEL_TASK, .tid = 10, .process = true };
-	const struct kp_target *t;
-	const struct kp_graph *g;
-	uint32_t n;
+	const struct kp_graph *g = event_loop(w, 80);
 
-	sleeps(w, &a, 1, 900, S, "futex_do_wait+0x1", NULL, SOFTIRQ);
-	until(w, &a, 1000);
-	for (double x = 10; x < 990; x += 50)
-		sleeps(w, &b, x, x + 10, S, "do_nanosleep+0x1", NULL, HARDIRQ);
-	until(w, &b, 1000);
-	g = explain_by(w, &o);
-	assert_int_equal(g->target.tid, 11);
-	is_about(ms_of(g, KP_C_TIMER), 200);
-	assert_string_equal(g->outcome, "ok");
-	kp_graph_free(w->g);
-	w->g = NULL;
-	kp_world_free(w->world);
-	w->world = NULL;
-	kp_scan_free(w->scan);
+	/* the other request was in the shadow of the database */
+	is_about(ms_of(g, KP_C_DISK_READ), 65);
+	assert_int_equal(cause(g, KP_C_TIMER)->ns, 0);	/* the other client's rest is not our business */
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
+	rows_free(w);
 
-	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 10, .since = "@1764038700.2", .until = "@1764038700.7" };
-	g = explain_by(w, &o);
-	assert_int_equal(g->target.tid, 10);
-	is_about((double)g->dur / 1e6, 500);
-	is_about(at(g, g->start), 0);
-	assert_int_equal(g->start, ns(200));
-	kp_graph_free(w->g);
-	w->g = NULL;
-	kp_world_free(w->world);
-	w->world = NULL;
-	kp_scan_free(w->scan);
-
-	/* one that came and went: from its beginning to its end */
-	{
-		struct thread maker = thread(w, 12, 12, "maker", "/a", 0), c = thread(w, 13, 13, "child", "/a", 300);
-		struct kp_row *r = event(w, KP_K_PROC_FORK, &maker, 290, 290);
-
-		r->peer = c.t;
-		enter(w, &c, 290, 300, NULL, 200);
-		event(w, KP_K_PROC_EXIT, &c, 290, 400);
-		leave(w, &c, 400.1, 64, NULL);
-		event(w, KP_K_COUNT_IO, &c, 390, 490);
-		until(w, &maker, 600);
-	}
-	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 13 };
-	g = explain_by(w, &o);
-	is_about((double)g->dur / 1e6, 110);
-	is_about(ms_of(g, KP_C_CPU_SELF), 100);
-	is_about(ms_of(g, KP_C_CPU_CONTENTION), 10);
-	kp_graph_free(w->g);
-	w->g = NULL;
-	kp_world_free(w->world);
-	w->world = NULL;
-	kp_scan_free(w->scan);
-
-	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 99 };
-	assert_int_equal(scan(w, &o, &t, &n), -ENOENT);
-	assert_non_null(strstr(w->err.msg, "thread 99 did nothing"));
+	/* the answer was there at 40, but the thread was busy with the other */
+	w = rows_new();
+	g = event_loop(w, 40);
+	is_about(ms_of(g, KP_C_CPU_CONTENTION), 30);
+	is_about(ms_of(g, KP_C_DISK_READ), 20);
+	assert_int_equal(cause(g, KP_C_TIMER)->ns, 0);
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
 	rows_free(w);
 }
 
@@ -567,9 +466,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(into_the_database), cmocka_unit_test(gave_up), cmocka_unit_test(tick_is_no_giving_up),
 		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(client_gave_up), cmocka_unit_test(made_for_it), cmocka_unit_test(hung),
-		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket),
-		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context),
-		cmocka_unit_test(task_and_interval),
+		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket), cmocka_unit_test(serves_others_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which requests there are in a recording, and what is said when the one that is asked for is not. */
+#include <errno.h>
+
+#include "causal_rows.h"
+
+static double at(const struct kp_graph *g, uint64_t ts)
+{
+	return (double)(ts - g->start) / 1e6;
+}
+
+static void slowest(void **state)
+{
+	struct rows *w = rows_new();
+	const struct kp_target *t;
+	uint32_t n;
+
+	load(w, 6);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_SLOWEST, .n = 3 }, &t, &n), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(t[0].request->p, "req-6");
+	assert_string_equal(t[1].request->p, "req-5");
+	assert_string_equal(t[2].request->p, "req-4");
+	assert_int_equal(t[0].end - t[0].start, 60 * MS);
+	rows_free(w);
+
+	/* those that a request is made of are no requests of their own */
+	w = rows_new();
+	load(w, 6);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_SLOWEST, .n = 100 }, &t, &n), 0);
+	assert_int_equal(n, 6);
+	rows_free(w);
+}
+
+static void not_found(void **state)
+{
+	struct rows *w = rows_new();
+	const struct kp_target *t;
+	struct kp_row *r;
+	uint32_t n;
+
+	load(w, 12);
+	r = event(w, KP_K_LOSS_KERNEL, NULL, 20, 50);
+	r->a[0] = 17;
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-13" }, &t, &n), -ENOENT);
+	assert_non_null(strstr(w->err.msg, "request req-13 is not in the recording; it covers 2025-11-25T02:45:00.000+00:00 to 2025-11-25T02:45:01."));
+	assert_non_null(strstr(w->err.msg, "17 rows of it were lost"));
+	assert_non_null(strstr(w->err.msg, "nearest: req-1"));
+	assert_null(strchr(w->err.msg, '\n'));
+	rows_free(w);
+
+	w = rows_new();
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_TRACE, .id = "\033[2Jx" }, &t, &n), -ENOENT);
+	assert_non_null(strstr(w->err.msg, "empty"));
+	assert_null(strchr(w->err.msg, '\033'));
+	rows_free(w);
+}
+
+/* The same request was tried twice: the attempt that failed is the one to explain. */
+static void tried_again(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread a = thread(w, 101, 101, "worker", "/a", -1), b = thread(w, 102, 102, "worker", "/a", 40);
+	const struct kp_target *t;
+	uint32_t n;
+
+	rx(w, &a, 0, HTTP, CLIENT, HTTP_REQ("req-1"));
+	tx(w, &a, 30, HTTP, CLIENT, HTTP_504);
+	rx(w, &b, 50, HTTP, CLIENT + 1, HTTP_REQ("req-1"));
+	tx(w, &b, 150, HTTP, CLIENT + 1, HTTP_OK);
+	until(w, &a, 200);
+	until(w, &b, 200);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-1" }, &t, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(t->task->tgid, 101);
+	rows_free(w);
+}
+
+/* Requests that only kp-enrich knows, by spans: from the first to the last row of the first service. */
+static void by_context(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = thread(w, 10, 10, "tls", "/a", -5), db = thread(w, 20, 20, "store", "/a", -5);
+	const struct kp_graph *g;
+
+	sys(w, KP_K_SYS_read, &th, 10, 10.1, 10);
+	sys(w, KP_K_SYS_write, &th, 99.9, 100, 10);
+	sys(w, KP_K_SYS_read, &db, 20, 20.1, 10);
+	sys(w, KP_K_SYS_write, &db, 120, 120.1, 10);
+	for (unsigned i = 0; i < w->n; i++) {
+		w->v[i].ctx[KP_CTX_TRACE] = str(w, "0af7651916cd43dd8448eb211c80319c");
+		w->v[i].ctx[KP_CTX_SERVICE] = str(w, "front");
+		w->v[i].ctx[KP_CTX_TXN] = w->v[i].task == db.t ? str(w, "20/7") : NULL;
+	}
+	until(w, &th, 200);
+	until(w, &db, 200);
+	g = explain_by(w, &(struct kp_select_opts){ .by = KP_SEL_TRACE, .id = "0af7651916cd43dd8448eb211c80319c" });
+	assert_int_equal(g->target.tgid, 10);
+	is_about((double)g->dur / 1e6, 90);
+	kp_graph_free(w->g);
+	kp_world_free(w->world);
+	kp_scan_free(w->scan);
+	g = explain_by(w, &(struct kp_select_opts){ .by = KP_SEL_TXN, .id = "20/7" });
+	assert_int_equal(g->target.tgid, 20);
+	is_about((double)g->dur / 1e6, 100.1);
+	rows_free(w);
+}
+
+static void task_and_interval(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread a = thread(w, 10, 10, "main", "/a", 0), b = thread(w, 10, 11, "busy", "/a", 0);
+	struct kp_select_opts o = { .by = KP_SEL_TASK, .tid = 10, .process = true };
+	const struct kp_target *t;
+	const struct kp_graph *g;
+	uint32_t n;
+
+	sleeps(w, &a, 1, 900, S, "futex_do_wait+0x1", NULL, SOFTIRQ);
+	until(w, &a, 1000);
+	for (double x = 10; x < 990; x += 50)
+		sleeps(w, &b, x, x + 10, S, "do_nanosleep+0x1", NULL, HARDIRQ);
+	until(w, &b, 1000);
+	g = explain_by(w, &o);
+	assert_int_equal(g->target.tid, 11);
+	is_about(ms_of(g, KP_C_TIMER), 200);
+	assert_string_equal(g->outcome, "ok");
+	kp_graph_free(w->g);
+	w->g = NULL;
+	kp_world_free(w->world);
+	w->world = NULL;
+	kp_scan_free(w->scan);
+
+	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 10, .since = "@1764038700.2", .until = "@1764038700.7" };
+	g = explain_by(w, &o);
+	assert_int_equal(g->target.tid, 10);
+	is_about((double)g->dur / 1e6, 500);
+	is_about(at(g, g->start), 0);
+	assert_int_equal(g->start, ns(200));
+	kp_graph_free(w->g);
+	w->g = NULL;
+	kp_world_free(w->world);
+	w->world = NULL;
+	kp_scan_free(w->scan);
+
+	/* one that came and went: from its beginning to its end */
+	{
+		struct thread maker = thread(w, 12, 12, "maker", "/a", 0), c = thread(w, 13, 13, "child", "/a", 300);
+		struct kp_row *r = event(w, KP_K_PROC_FORK, &maker, 290, 290);
+
+		r->peer = c.t;
+		enter(w, &c, 290, 300, NULL, 200);
+		event(w, KP_K_PROC_EXIT, &c, 290, 400);
+		leave(w, &c, 400.1, 64, NULL);
+		event(w, KP_K_COUNT_IO, &c, 390, 490);
+		until(w, &maker, 600);
+	}
+	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 13 };
+	g = explain_by(w, &o);
+	is_about((double)g->dur / 1e6, 110);
+	is_about(ms_of(g, KP_C_CPU_SELF), 100);
+	is_about(ms_of(g, KP_C_CPU_CONTENTION), 10);
+	kp_graph_free(w->g);
+	w->g = NULL;
+	kp_world_free(w->world);
+	w->world = NULL;
+	kp_scan_free(w->scan);
+
+	o = (struct kp_select_opts){ .by = KP_SEL_TASK, .tid = 99 };
+	assert_int_equal(scan(w, &o, &t, &n), -ENOENT);
+	assert_non_null(strstr(w->err.msg, "thread 99 did nothing"));
+	rows_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context), cmocka_unit_test(task_and_interval),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

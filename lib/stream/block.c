@@ -398,6 +398,7 @@ int kp_block_decode(struct kp_block **out, const uint8_t *p, size_t n, struct kp
 		dec_column(&x, x.spec[i]);
 	if (!x.d.err && (x.d.left || !sound(x.b)))
 		kp_dec_fail(&x.d);
+	x.b->bytes = n + x.used * sizeof(uint64_t);
 	err = x.d.err;
 	free(x.spec);
 	if (err)

@@ -46,6 +46,7 @@ struct kp_block {
 	uint32_t n, next;
 	uint64_t *c[KP_COL_DATA];	/* NULL: all zero */
 	struct kp_room room;		/* where they are */
+	size_t bytes;			/* about the memory that it takes */
 	uint8_t *data; size_t data_len, data_at;
 	const struct kp_task **task;	uint32_t ntask;
 	const struct kp_obj **obj;	uint32_t nobj;

@@ -64,7 +64,7 @@ static inline void kp_reader_saw(struct kp_reader *r, uint32_t source, uint64_t 
 		r->st.end_wall = wall;
 }
 
-/* ---- inputs (rinput.c) ---- */
+/* ---- inputs (rpaths.c, rinput.c) ---- */
 
 int kp_input_open(struct kp_reader *r, struct input *in, const char *path, struct kp_err *err);
 void kp_input_close(struct kp_reader *r, struct input *in);

@@ -6,68 +6,12 @@
  */
 #include "reader_int.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define MAX_EPOCH (48u << 20)	/* an epoch that is larger is cut: order may suffer, memory not */
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int add_path(struct input *in, const char *dir, const char *name)
-{
-	char **p = realloc(in->paths, (in->npaths + 1) * sizeof(*p));
-	int n;
-
-	if (!p)
-		return -ENOMEM;
-	in->paths = p;
-	n = dir ? asprintf(&p[in->npaths], "%s/%s", dir, name) : asprintf(&p[in->npaths], "%s", name);
-	if (n < 0)
-		return -ENOMEM;
-	in->npaths++;
-	return 0;
-}
-
-static int list_dir(struct input *in, const char *path, struct kp_err *err)
-{
-	DIR *d = opendir(path);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!d)
-		return kp_err(err, errno, "%s: %s", path, strerror(errno));
-	while (!rc && (e = readdir(d))) {
-		size_t n = strlen(e->d_name);
-
-		if (n > 3 && e->d_name[0] != '.' && !strcmp(e->d_name + n - 3, ".kp"))
-			rc = add_path(in, path, e->d_name);
-	}
-	closedir(d);
-	if (rc)
-		return kp_err(err, -rc, "out of memory");
-	if (!in->npaths)
-		return kp_err(err, ENOENT, "%s: no segments (*.kp) in this directory", path);
-	qsort(in->paths, in->npaths, sizeof(*in->paths), compare);
-	return 0;
-}
-
-int kp_input_open(struct kp_reader *r, struct input *in, const char *path, struct kp_err *err)
-{
-	struct stat st;
-	int rc;
-
-	if (strcmp(path, "-") && !stat(path, &st) && S_ISDIR(st.st_mode))
-		return list_dir(in, path, err);
-	rc = add_path(in, NULL, path);
-	return rc ? kp_err(err, -rc, "out of memory") : 0;
-}
+#define MAX_EPOCH (32u << 20)	/* an epoch that is larger is cut: order may suffer, memory not */
 
 static void clear_lanes(struct kp_reader *r, struct input *in)
 {
@@ -200,7 +144,7 @@ static void missing(struct kp_reader *r, struct input *in, const struct kp_end *
 	lost(r, in, s, 0, s == UINT32_MAX ? 0 : r->src[s].last_end, rows, blocks);
 }
 
-static int add_lane(struct kp_reader *r, struct input *in, struct kp_block *b, size_t n)
+static int add_lane(struct kp_reader *r, struct input *in, struct kp_block *b)
 {
 	if (in->nlane == in->cap) {
 		uint32_t cap = in->cap ? in->cap * 2 : 4;
@@ -215,10 +159,10 @@ static int add_lane(struct kp_reader *r, struct input *in, struct kp_block *b, s
 	}
 	b->head.source = source_of(in, b->head.source);
 	in->lane[in->nlane++] = (struct lane){ .b = b };
-	in->epoch_bytes += n;
-	in->blocks += n != 0;
+	in->epoch_bytes += b->bytes;
+	in->blocks += b->n != 0;
 	in->rows += b->n;
-	r->st.blocks++;
+	r->st.blocks += b->n != 0;
 	r->st.unknown_columns += b->unknown_columns;
 	return 0;
 }
@@ -251,7 +195,7 @@ static int take_block(struct kp_reader *r, struct input *in, const struct kp_ite
 	if (rc)
 		return rc;
 	flags = b->head.flags;
-	rc = add_lane(r, in, b, item->n);
+	rc = add_lane(r, in, b);
 	if (rc)
 		return rc;
 	return !(flags & KP_IX_MORE) || in->epoch_bytes > MAX_EPOCH;
@@ -480,10 +424,9 @@ static int loss_lane(struct kp_reader *r, struct input *in)
 	in->have_loss = false;
 	if (!b)
 		return -ENOMEM;
-	rc = add_lane(r, in, b, 0);
+	rc = add_lane(r, in, b);
 	if (rc)
 		return rc;
-	r->st.blocks--;
 	l = &in->lane[in->nlane - 1];
 	b->head.source = in->loss.source;
 	l->row = in->loss;

@@ -225,8 +225,11 @@ def header(h):		# the first item alone
     import io
     f = io.BytesIO(raw); cbor2.CBORDecoder(f).decode(); return raw[:f.tell()]
 head = header(raw)
+def session(h):		# what the blocks call it
+    import io
+    f = io.BytesIO(raw); d = cbor2.CBORDecoder(f); d.decode(); return d.decode()[0]["session"]
 def block(**more):
-    m = {"t": "block", "source": 0, "seq": 0, "rows": 65536, "cols": [["kind", "planes"]], **more}
+    m = {"t": "block", "source": 0, "session": session(head), "seq": 0, "rows": 65536, "cols": [["kind", "planes"]], **more}
     return cbor2.dumps([m, bytes(65536)])
 write = lambda name, b: open(name, "wb").write(b)
 write("m-array", head + b"\x9b\x00\x00\x00\xff\xff\xff\xff\xff")
@@ -237,6 +240,10 @@ write("m-strs.zst", z.compress(head + block(strs=[b""] * 5000000)))
 write("m-tasks.zst", z.compress(head + block(tasks=[[0] * 13] * 1000000, strs=[])))
 write("m-sources.zst", z.compress(b"\xd9\xd9\xf7" + cbor2.dumps({"t": "header", "version": 1, "sources": [{}] * 2000000})))
 write("m-rows.zst", z.compress(head + block(cols=[["kind", "planes"]] + [["a%d" % (i % 6), "planes"] for i in range(1000)])))
+cols = "a0 a1 a2 a3 a4 a5 end flags cpu ret dlen".split()
+many = [["kind", "planes"]] + [[c, "planes"] for c in cols]
+one = cbor2.dumps([{"t": "block", "source": 0, "session": session(head), "seq": 0, "rows": 65536, "flags": 2, "cols": many}] + [bytes(65536)] * 12)
+write("m-epoch.zst", z.compress(head + one * 60))
 write("m-index", struct.pack("<II4sBBBBIIIHHII4Q", 0x184D2A5B, 0xffff0000, b"KPIX", 1, 2, 0, 0, 1 << 30, 0, 65535, 0, 0, 0, 0, 0, 0, 0, 0))
 END
 	case $(nm -a "$query" 2>/dev/null) in *__asan_init*) limit=400000 ;; *) limit=65536 ;; esac

@@ -93,12 +93,15 @@ void kc_disk_others(struct kc_walk *k, const struct kc_wait *t, struct kc_verdic
 }
 
 /* Held back by its group's I/O limit before it became a request at all: who else used up the limit? */
-static bool throttled(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+bool kc_throttled(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
 	const struct kp_str *cg = kc_cgroup(k->w, t->th, KP_CG_BLKIO);
-	const struct kc_ev *e, *bio = NULL;
+	const struct kc_ev *e, *bio = NULL, *r = own_request(k, t);
 	uint64_t held = 0;
 
+	/* it was a request all the time: what was held back is that of a device below */
+	if (r && kc_overlap_ns(kc_start(r), r->t, t->from, t->to) >= (t->to - t->from) / 2)
+		return false;
 	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].blk, t->from, t->to, &i)); )
 		if (e->kind == KP_K_BLK_BIO) {
 			uint64_t ns = kc_overlap_ns(kc_start(e), e->t, t->from, t->to);
@@ -153,7 +156,7 @@ int kc_cause_disk(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 	const struct kp_obj *file = t->sys ? t->sys->obj : NULL;
 
 	kc_leaf(v, kind, true);
-	if (!throttled(k, t, v))
+	if (!kc_throttled(k, t, v))
 		kc_disk_others(k, t, v);
 	if (v->kind == KP_C_DISK_SYNC && file)
 		v->obj = file;

@@ -148,7 +148,7 @@ int kc_cause_page(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 			refaults(k, t, o, own, (uint64_t)(part * (double)(t->to - t->from)), &ev);
 		}
 	}
-	if (v->kind != KP_C_MEMORY_REFAULT) {
+	if (v->kind != KP_C_MEMORY_REFAULT && !kc_throttled(k, t, v)) {
 		kc_disk_others(k, t, v);
 		if (v->nculprit)	/* it is the disk that is slow, not the fault */
 			v->kind = v->rest = KP_C_DISK_READ;

@@ -11,7 +11,7 @@
 
 #include "world.h"
 
-enum { SC_SENDS = 4, SC_PIPE = 8, SC_BUCKETS = 1024, SC_NEAR = 3, SC_MAX = 1000 };
+enum { SC_SENDS = 4, SC_PIPE = 8, SC_BUCKETS = 8192, SC_NEAR = 3, SC_MAX = 1000 };
 
 struct sc_req {			/* received by a service and not done with */
 	struct kp_target t;

@@ -126,6 +126,7 @@ void kc_accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holde
 void kc_lock_meanwhile(struct kc_walk *k); /* what the holder did with it */
 const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t);
 /* cause_disk.c: who else was at the device of ev meanwhile */
+bool kc_throttled(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 void kc_disk_others(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 /* blame_memory.c */
 void kc_blame_refault(struct kc_walk *k);

@@ -400,6 +400,31 @@ static void disk_throttled(void **state)
 	rows_free(w);
 }
 
+/* The same for a page of a file; and where it was a request of an upper device all the time, that is what it is. */
+static void page_throttled(void **state)
+{
+	for (int upper = 0; upper < 2; upper++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), hog = thread(w, 90, 90, "loader", "/a", -10);
+		const struct kp_obj *vda = device(w, "vda", 9);
+		const struct kp_graph *g;
+
+		sys(w, KP_K_SYS_pread64, &th, 9.9, 100.02, 8192)->obj = file(w, "/data", 5);
+		io(w, KP_K_BLK_BIO, &th, 10, 90, vda);
+		io(w, KP_K_BLK_READ, &th, 90, 99.9, vda);
+		sleeps(w, &th, 10, 100, D, "folio_wait_bit_common+0x1", NULL, HARDIRQ);
+		for (int i = 0; i < 8; i++)
+			io(w, KP_K_BLK_BIO, &hog, 5 + i, 70 + i, vda);
+		if (upper)
+			io(w, KP_K_BLK_READ, &th, 10, 99.95, device(w, "loop0", 10));
+		respond(w, &th, 110, HTTP_OK);
+		g = explain(w);
+		is_about(ms_of(g, upper ? KP_C_DISK_READ : KP_C_DISK_THROTTLED), 90);
+		assert_int_equal(culprit(g, KP_C_DISK_THROTTLED), upper ? 0 : 90);
+		rows_free(w);
+	}
+}
+
 static void journal(void **state)
 {
 	struct rows *w = rows_new();
@@ -543,7 +568,7 @@ int main(void)
 		cmocka_unit_test(lock_chain), cmocka_unit_test(other_lock), cmocka_unit_test(handed_over),
 		cmocka_unit_test(row_lock), cmocka_unit_test(row_lock_chain), cmocka_unit_test(disk_read),
 		cmocka_unit_test(disk_alone), cmocka_unit_test(disk_sync), cmocka_unit_test(disk_write),
-		cmocka_unit_test(disk_throttled), cmocka_unit_test(journal), cmocka_unit_test(writeback),
+		cmocka_unit_test(disk_throttled), cmocka_unit_test(page_throttled), cmocka_unit_test(journal), cmocka_unit_test(writeback),
 		cmocka_unit_test(timer), cmocka_unit_test(stopped), cmocka_unit_test(pipe_followed), cmocka_unit_test(child),
 		cmocka_unit_test(honest),
 	};

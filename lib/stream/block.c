@@ -147,13 +147,13 @@ static void dec_stacks(struct decoder *x)
 {
 	struct kp_dec *d = &x->stacks;
 	uint32_t n = d->p ? kp_dec_array(d) : 0;
-	const struct kp_str *frame[256];
+	const struct kp_str *frame[KP_MAX_FRAMES];
 
 	x->b->stack = list(d, n, sizeof(*x->b->stack));
 	for (uint32_t i = 0; i < n && !d->err; i++) {
 		uint32_t m = kp_dec_array(d);
 
-		if (m > 256 || !kp_dec_spend(d, m * sizeof(*frame)))
+		if (m > KP_MAX_FRAMES || !kp_dec_spend(d, m * sizeof(*frame)))
 			kp_dec_fail(d);
 		for (uint32_t j = 0; j < m && !d->err; j++) {
 			frame[j] = ref_str(d, x->b);

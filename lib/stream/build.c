@@ -64,17 +64,90 @@ static inline int put(struct kp_build *b, enum kp_col col, uint64_t v)
 	return 0;
 }
 
+static uint32_t kept(const struct kp_str *s)
+{
+	return s->len < KP_MAX_STR ? s->len : KP_MAX_STR;
+}
+
+/* New strings count with all their bytes: a block of long paths is full before it has many rows. */
+static int note_str(struct kp_build *b, const struct kp_str *s)
+{
+	uint32_t ix, before = b->str.n;
+
+	if (kp_dict_ix(&b->str, s, &ix))
+		return -ENOMEM;
+	if (b->str.n != before)
+		b->extra_bytes += kept(s) + 9;
+	return 0;
+}
+
+static int note_task(struct kp_build *b, const struct kp_task *t)
+{
+	int err = note_str(b, t->comm) | note_str(b, t->exe);
+
+	for (int i = 0; i < KP_CG_MAX; i++)
+		err |= note_str(b, t->cgroup[i]);
+	b->extra_bytes += 70;
+	return err;
+}
+
+static int note_obj(struct kp_build *b, const struct kp_obj *o)
+{
+	b->extra_bytes += 80;
+	return note_str(b, o->name);
+}
+
+static uint32_t frames(const struct kp_stack *s)
+{
+	return s->n < KP_MAX_FRAMES ? s->n : KP_MAX_FRAMES;
+}
+
+static int note_stack(struct kp_build *b, const struct kp_stack *s)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < frames(s); i++)
+		err |= note_str(b, s->frame[i]);
+	b->extra_bytes += 5 * frames(s) + 5;
+	return err;
+}
+
+/* A reference into a dictionary; 1 if the value is new there. */
 static inline int put_dict(struct kp_build *b, enum kp_col col, struct kp_dict *d, const void *p)
 {
 	uint32_t ix, before = d->n;
 
 	if (!p)
 		return 0;
-	if (kp_dict_ix(d, p, &ix))
+	if (kp_dict_ix(d, p, &ix) || put(b, col, ix))
 		return -ENOMEM;
-	if (d->n != before)
-		b->extra_bytes += 128;	/* roughly; strings are bounded by those who make them */
-	return put(b, col, ix);
+	return d->n != before;
+}
+
+static int put_task(struct kp_build *b, enum kp_col col, const struct kp_task *t)
+{
+	int rc = put_dict(b, col, &b->task, t);
+
+	return rc > 0 ? note_task(b, t) : rc;
+}
+
+static int put_stack(struct kp_build *b, enum kp_col col, const struct kp_stack *s)
+{
+	int rc = put_dict(b, col, &b->stack, s);
+
+	return rc > 0 ? note_stack(b, s) : rc;
+}
+
+static int put_obj(struct kp_build *b, const struct kp_obj *o)
+{
+	int rc = put_dict(b, KP_COL_OBJ, &b->obj, o);
+
+	return rc > 0 ? note_obj(b, o) : rc;
+}
+
+static int put_str(struct kp_build *b, enum kp_col col, const struct kp_str *s)
+{
+	return s ? note_str(b, s) | (put_dict(b, col, &b->str, s) < 0 ? -ENOMEM : 0) : 0;
 }
 
 int kp_build_row(struct kp_build *b, const struct kp_row *r)
@@ -87,17 +160,17 @@ int kp_build_row(struct kp_build *b, const struct kp_row *r)
 	err |= put(b, KP_COL_KIND, r->kind);
 	err |= put(b, KP_COL_FLAGS, r->flags);
 	err |= put(b, KP_COL_CPU, r->cpu);
-	err |= put_dict(b, KP_COL_TASK, &b->task, r->task);
-	err |= put_dict(b, KP_COL_PEER, &b->task, r->peer);
+	err |= put_task(b, KP_COL_TASK, r->task);
+	err |= put_task(b, KP_COL_PEER, r->peer);
 	for (int i = 0; i < 6; i++)
 		err |= put(b, KP_COL_A0 + i, r->a[i]);
 	err |= put(b, KP_COL_RET, (uint64_t)r->ret);
-	err |= put_dict(b, KP_COL_OBJ, &b->obj, r->obj);
-	err |= put_dict(b, KP_COL_STACK, &b->stack, r->stack);
-	err |= put_dict(b, KP_COL_STACK2, &b->stack, r->stack2);
+	err |= put_obj(b, r->obj);
+	err |= put_stack(b, KP_COL_STACK, r->stack);
+	err |= put_stack(b, KP_COL_STACK2, r->stack2);
 	err |= put(b, KP_COL_DLEN, r->data_len);
 	for (int i = 0; i < KP_CTX_MAX; i++)
-		err |= put_dict(b, KP_COL_CTX + i, &b->str, r->ctx[i]);
+		err |= put_str(b, KP_COL_CTX + i, r->ctx[i]);
 	if (r->data_len)
 		err |= kp_buf_add(&b->data, r->data, r->data_len);
 	if (err)
@@ -255,14 +328,17 @@ static int enc_dicts(struct kp_build *b, struct kp_buf *o)
 	for (uint32_t i = 0; i < b->stack.n; i++) {
 		const struct kp_stack *s = b->stack.val[i];
 
-		kp_enc_array(o, s->n);
-		for (uint32_t j = 0; j < s->n; j++)
+		kp_enc_array(o, frames(s));
+		for (uint32_t j = 0; j < frames(s); j++)
 			err |= enc_str(b, o, s->frame[j]);
 	}
 	kp_enc_text(o, "strs");	/* last, as the others add to it */
 	kp_enc_array(o, b->str.n);
-	for (uint32_t i = 0; i < b->str.n; i++)
-		kp_enc_str(o, b->str.val[i]);
+	for (uint32_t i = 0; i < b->str.n; i++) {
+		const struct kp_str *s = b->str.val[i];
+
+		kp_enc_bytes(o, s->p, kept(s));
+	}
 	return err || o->err ? -ENOMEM : 0;
 }
 

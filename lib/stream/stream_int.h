@@ -16,6 +16,8 @@
 #define KP_MAX_SOURCES	4096u
 #define KP_MAX_CLASHES	1024u			/* kinds of a header whose id or name stands for another already */
 #define KP_MAX_STRS	(1u << 20)		/* strings in a block's dictionary */
+#define KP_MAX_STR	(1u << 20)		/* bytes of a string in a dictionary: what is longer is cut */
+#define KP_MAX_FRAMES	256u			/* in a stack */
 #define KP_MAX_GRAPH	(32u << 20)		/* memory of one graph */
 #define KP_WINDOW_LOG	25			/* the largest zstd window that is accepted */
 

@@ -309,6 +309,7 @@ int kp_writer_row(struct kp_writer *w, const struct kp_row *r, struct kp_err *er
 	struct per_source *s;
 	bool key = r->flags & KP_F_KEYFRAME;
 	struct kp_build *b;
+	uint64_t extra;
 	int rc;
 
 	if (w->failed)
@@ -327,13 +328,14 @@ int kp_writer_row(struct kp_writer *w, const struct kp_row *r, struct kp_err *er
 		if (rc)
 			return rc;
 	}
+	extra = b->extra_bytes;
 	if (kp_build_row(b, r))
 		return fail(w, err, -ENOMEM, "cannot keep a row");
 	if (!key)
 		s->last_end = r->end;
 	w->st.rows++;
-	/* payload fills a block in few rows, everything else in many */
-	if (b->n >= w->o.block_rows || ((r->data_len > 512 || b->n % 64 == 0) && full(w)))
+	/* payload and long names fill a block in few rows, everything else in many */
+	if (b->n >= w->o.block_rows || ((r->data_len > 512 || b->extra_bytes > extra + 4096 || b->n % 64 == 0) && full(w)))
 		return kp_writer_flush(w, err);
 	return 0;
 }

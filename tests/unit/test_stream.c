@@ -217,6 +217,58 @@ static void test_delimiter(void **state)
 	world_free(&w);
 }
 
+/* Blocks of paths that are all different and long stay within what a reader accepts; so do stacks. */
+static void test_long_names(void **state)
+{
+	enum { N = 12000 };
+	struct world w;
+	struct kp_row *rows = calloc(N, sizeof(*rows));
+	const struct kp_str *deep[300];
+	char path[4096];
+	int fd;
+
+	(void)state;
+	world_init(&w, 1, 41);
+	memset(path, 'x', sizeof(path));
+	for (uint32_t i = 0; i < 300; i++)
+		deep[i] = w.str[i % 8];
+	for (uint32_t i = 0; i < N; i++) {
+		struct kp_obj o = { .type = KP_OBJ_FILE, .id = i };
+
+		memcpy(path, &i, sizeof(i));
+		o.name = kp_pool_str(w.pool, path, sizeof(path));
+		rows[i] = (struct kp_row){ .end = 1000 + i, .kind = KP_K_SYS_read, .obj = kp_pool_obj(w.pool, &o) };
+	}
+	fd = write_rows(&w, rows, N - 1, NULL);
+	check_same(fd, rows, N - 1);
+	close(fd);
+	/* a name of 20 MB: nobody needs more than its beginning */
+	char *huge = malloc(20 << 20);
+
+	assert_non_null(huge);
+	memset(huge, 'y', 20 << 20);
+	for (int i = 0; i < 100; i++) {
+		huge[0] = (char)i;
+		rows[i].ctx[KP_CTX_OP] = kp_pool_str(w.pool, huge, i ? 2 << 20 : 20 << 20);
+	}
+	fd = write_rows(&w, rows, 100, NULL);
+	for (int i = 0; i < 100; i++) {
+		huge[0] = (char)i;
+		rows[i].ctx[KP_CTX_OP] = kp_pool_str(w.pool, huge, 1 << 20);
+	}
+	check_same(fd, rows, 100);
+	close(fd);
+	free(huge);
+	memset(&rows[0].ctx, 0, sizeof(rows[0].ctx));
+	rows[0].stack = kp_pool_stack(w.pool, deep, 300);
+	fd = write_rows(&w, rows, 1, NULL);
+	rows[0].stack = kp_pool_stack(w.pool, deep, 256);
+	check_same(fd, rows, 1);
+	close(fd);
+	free(rows);
+	world_free(&w);
+}
+
 /* A filter learns of sources as it goes: what it writes is whole, and everything is in it. */
 static void test_update(void **state)
 {
@@ -430,7 +482,7 @@ static void test_graph(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks), cmocka_unit_test(test_delimiter), cmocka_unit_test(test_update),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks), cmocka_unit_test(test_delimiter), cmocka_unit_test(test_update), cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_merge), cmocka_unit_test(test_keyframe), cmocka_unit_test(test_graph),
 	};

@@ -153,6 +153,7 @@ struct rec_live {
 	__u32 shed;		/* 0 none, 1 those that succeeded and are short, 2 also short switches and wakes */
 	__u32 bio_owner;	/* remember who waits for which page: set when a cgroup has an I/O limit, or by the programs
 				   themselves, as a kernel thread submits somebody's bio */
+	__u64 since;		/* CLOCK_MONOTONIC when `on` was set: who has not been seen since then slept longer than that */
 };
 
 enum { SYS_MAX = 512 };

@@ -101,9 +101,13 @@ int BPF_PROG(sched_waking, struct task_struct *p)
 			count_one(&drops, KP_K_SCHED_WAKE);
 		return 0;
 	}
-	if (!t->off_since && !t->on_since)
-		return 0;	/* woken already */
 	now = bpf_ktime_get_ns();
+	if (!t->off_since && !t->on_since) {
+		if (t->run_at || p->on_cpu || !live.since)
+			return 0;	/* woken already */
+		t->off_since = live.since;	/* asleep since before the recording: at least so long */
+		t->off_state = BPF_CORE_READ(p, __state);
+	}
 	if (!t->off_since) {
 		t->early = now;
 		return 0;

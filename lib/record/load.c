@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <kp/util.h>
+
 #include "filter.h"
 #include "kprobe.skel.h"
 
@@ -372,6 +374,7 @@ int kp_rec_load(struct kp_record *r, struct kp_err *err)
 		say_missing(r);
 		if (attach_iter(r))
 			kp_rec_say(r, 1, "no task iterator here: keyframes come from /proc, and have no stacks");
+		r->skel->bss->live.since = kp_now_mono();
 		__atomic_store_n(&r->skel->bss->live.on, 1, __ATOMIC_RELEASE);
 	}
 out:

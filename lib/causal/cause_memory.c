@@ -84,6 +84,17 @@ static bool belongs(const struct kc_wait *t, struct op o, const struct kc_ev *e,
 	return e->dur ? kc_start(e) < t->p->to && e->t > t->p->from : e->t >= o.since && e->t <= t->p->to;
 }
 
+/* Pages that the operation cannot do without; what is read ahead behind them is read, too, but was not waited for. 0: unknown. */
+static uint64_t pages_asked(const struct kc_wait *t)
+{
+	if (t->fault && !t->sys)
+		return 1;
+	if (t->sys && (t->sys->kind == KP_K_SYS_read || t->sys->kind == KP_K_SYS_pread64 || t->sys->kind == KP_K_SYS_write ||
+		       t->sys->kind == KP_K_SYS_pwrite64))
+		return (t->sys->a[2] + 4095) / 4096;
+	return 0;
+}
+
 /* Its own refaults; where it has none, those of whoever was reading the same file for it (readahead of another). */
 static uint64_t refaults(struct kc_walk *k, const struct kc_wait *t, struct op o, bool own, uint64_t ns, const struct kc_ev **ev)
 {
@@ -135,6 +146,8 @@ int kc_cause_page(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 		again = refaults(k, t, o, false, 0, &ev);
 	}
 	kc_leaf(v, t->fault && !t->sys ? KP_C_MEMORY_FAULT : KP_C_DISK_READ, true);
+	if (own && pages_asked(t) && read > pages_asked(t))
+		read = pages_asked(t);
 	if (again) {
 		double part = again >= read ? 1 : (double)again / (double)read;
 

@@ -8,7 +8,6 @@
 #include "walk.h"
 
 #define FUTEX_CMD(op) ((op) & 0x7f)	/* less PRIVATE and CLOCK_REALTIME */
-#define CHAIN 8				/* holders behind holders: more is a convoy, and the last known will do */
 
 /*
  * A futex is a lock or a signal. Locks by convention of glibc, Rust and others wait for the word to be no longer 2
@@ -41,34 +40,9 @@ static bool same_kind(struct kc_walk *k, const struct kc_wait *a, const struct k
 	return same_lock(a, b) || (kc_signalled(k, a) && kc_signalled(k, b));
 }
 
-/* Whoever let go had it for as long as it was not itself waiting for it; before that its own waker had it. */
-void kc_accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
-		      struct kc_verdict *v)
+uint32_t kc_lock_before(struct kc_walk *k, const struct kc_wait *t, const struct kc_wait *h)
 {
-	static const char why[] = "held the lock: its release woke the waiter";
-	uint64_t at = to;
-
-	if (depth >= CHAIN || kc_timeline(k->w, holder)) {
-		kc_accuse(v, holder, to - from, why);
-		return;
-	}
-	while (at > from) {
-		const struct kc_piece *p = kc_piece_at(k->w, holder, at);
-		uint64_t lo = p && p->from > from ? p->from : from;
-
-		if (p && p->state == KC_BLOCKED && p->wake != KC_NONE) {
-			struct kc_wait h;
-
-			kc_wait_at(k, holder, p, lo, at, &h);
-			if (kc_by_task(k, &h) && same_kind(k, t, &h) && h.wake->pth != t->th) {
-				kc_accuse_holder(k, t, h.wake->pth, lo, at, depth + 1, v);
-				at = lo;
-				continue;
-			}
-		}
-		kc_accuse(v, holder, at - lo, why);
-		at = lo;
-	}
+	return kc_by_task(k, h) && h->wake->pth != t->th && same_kind(k, t, h) ? h->wake->pth : KC_NONE;
 }
 
 static void held_by_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
@@ -79,7 +53,9 @@ static void held_by_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_
 		return;
 	v->ev = t->wake;
 	v->says = "was woken by the release";
-	kc_accuse_holder(k, t, t->wake->pth, t->from, t->to, 0, v);
+	v->held = true;
+	v->holder = t->wake->pth;
+	v->how = "held the lock: its release woke the waiter";
 }
 
 /* The owner that a kernel lock named when the wait began. */
@@ -102,10 +78,11 @@ int kc_cause_lock(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 
 	held_by_waker(k, t, v);
 	if (owner != KC_NONE) {
-		v->nculprit = 0;
 		v->ev = ev;
 		v->says = "the lock named its owner";
-		kc_accuse(v, owner, t->to - t->from, "owned the kernel lock when the wait began");
+		v->held = true;
+		v->holder = owner;
+		v->how = "owned the kernel lock when the wait began";
 	}
 	v->what = kc_what(k, "waits for a %s", t->class == KC_W_FLOCK ? "file lock" : t->class == KC_W_KLOCK ? "kernel lock" : "semaphore");
 	return 1;
@@ -127,36 +104,43 @@ int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 	return 1;
 }
 
+/* Adds to of[] how long the holder ran [0], was queued [1], and was asleep in each class [2 + class], within [from, to]. */
+static void did(struct kc_walk *k, uint32_t th, uint64_t from, uint64_t to, uint64_t *of)
+{
+	const struct kc_piece *p;
+	struct kc_wait h;
+
+	for (uint64_t at = to; at > from && (p = kc_piece_at(k->w, th, at)); at = p->from) {
+		uint64_t ns = kc_overlap_ns(p->from, p->to, from, to);
+
+		if (p->state == KC_BLOCKED) {
+			kc_wait_at(k, th, p, p->from, p->to, &h);
+			of[2 + h.class] += ns;
+		} else if (p->state != KC_NOTHING) {
+			of[p->state == KC_RUNNABLE] += ns;
+		}
+	}
+}
+
 /* Whoever is told who held the lock asks next: what was it doing all that time? */
 void kc_lock_meanwhile(struct kc_walk *k)
 {
+	enum { N = 2 + KC_W_QUOTA + 1 };
 	struct kc_agg *a = &k->agg[KP_C_LOCK];
-	uint64_t to = a->victim_from + a->victim_ns, ns[3] = { 0 }, longest = 0;
-	uint32_t th = a->nblame ? a->blame[0].th : KC_NONE;
-	const struct kc_piece *p, *blocked = NULL;
-	struct kc_wait t;
-	char d[32];
+	uint32_t th = a->nblame ? a->blame[0].th : KC_NONE, most = 0;
+	uint64_t of[N] = { 0 };
+	char d[32], doing[64];
 
 	if (th == KC_NONE || kc_timeline(k->w, th))
 		return;
-	for (uint64_t at = to; at > a->victim_from && (p = kc_piece_at(k->w, th, at)); at = p->from) {
-		uint64_t n = kc_overlap_ns(p->from, p->to, a->victim_from, to);
-
-		if (p->state <= KC_BLOCKED)
-			ns[p->state] += n;
-		if (p->state == KC_BLOCKED && n > longest) {
-			longest = n;
-			blocked = p;
-		}
-	}
-	if (blocked && ns[KC_BLOCKED] >= ns[KC_RUNNABLE] && ns[KC_BLOCKED] >= ns[KC_RUNNING]) {
-		kc_wait_at(k, th, blocked, blocked->from, blocked->to, &t);
-		snprintf(a->why[0], sizeof(a->why[0]), "it %s; for %s of that it was asleep (%s)", a->blame[0].why,
-			 kp_fmt_dur(d, ns[KC_BLOCKED]), t.class == KC_W_UNKNOWN && t.sys ? kc_sys_name(t.sys) : kc_class_name(t.class));
-	} else if (ns[KC_RUNNING] + ns[KC_RUNNABLE]) {
-		bool ran = ns[KC_RUNNING] >= ns[KC_RUNNABLE];
-
-		snprintf(a->why[0], sizeof(a->why[0]), "it %s; for %s of that it %s", a->blame[0].why,
-			 kp_fmt_dur(d, ns[ran ? KC_RUNNING : KC_RUNNABLE]), ran ? "ran" : "waited for a CPU");
-	}
+	for (uint32_t i = 0; i < k->nstep; i++)
+		if (k->step[i].kind == KP_C_LOCK)
+			did(k, th, k->step[i].from, k->step[i].to, of);
+	for (uint32_t i = 1; i < N; i++)
+		most = of[i] > of[most] ? i : most;
+	if (!of[most])
+		return;
+	snprintf(doing, sizeof(doing), "was asleep (%s)", kc_class_name(most >= 2 ? (enum kc_class)(most - 2) : KC_W_UNKNOWN));
+	snprintf(a->why[0], sizeof(a->why[0]), "it %s; for %s of that it %s", a->blame[0].why, kp_fmt_dur(d, of[most]),
+		 !most ? "ran" : most == 1 ? "waited for a CPU" : doing);
 }

@@ -162,7 +162,9 @@ int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 		v->ev = sig;
 		v->says = "was signalled to go on";
 		v->what = kc_what(k, "waits for a lock");
-		kc_accuse_holder(k, t, sig->th, t->from, t->to, 0, v);
+		v->held = true;
+		v->holder = sig->th;
+		v->how = "held the lock: its signal ended the wait";
 		return 1;
 	}
 	/* from outside of the recording */

@@ -267,6 +267,14 @@ static bool is_wanted(const struct kp_row *r)
 	return kp_kind_is_syscall(r->kind) && (r->dur >= NO_SLEEP || (r->flags & KP_F_OPEN));
 }
 
+/* A recorder does not name itself when it leaves a CPU; whoever gave way to it did. */
+static uint32_t last_on_cpu(const struct kp_world *w, uint32_t slot)
+{
+	const struct kc_list *l = slot < w->ncpu ? &w->cpu[slot] : NULL;
+
+	return l && l->n ? w->ev[l->v[l->n - 1]].pth : KC_NONE;
+}
+
 static int keep(struct kp_world *w, const struct kp_header *h, const struct kp_row *r, uint64_t t)
 {
 	uint32_t host = kc_host_of(h, r->source), i = w->nev;
@@ -289,6 +297,8 @@ static int keep(struct kp_world *w, const struct kp_header *h, const struct kp_r
 	memcpy(e->a, r->a, sizeof(e->a));
 	e->th = kc_thread_of(w, host, r->source, r->task);
 	e->pth = kc_thread_of(w, host, r->source, r->peer);
+	if (r->kind == KP_K_SCHED_SWITCH && !r->task)
+		e->th = last_on_cpu(w, host * 4096 + (r->cpu & 4095));
 	if ((r->task && e->th == KC_NONE) || (r->peer && e->pth == KC_NONE))
 		return -ENOMEM;
 	if (r->ctx[KP_CTX_SERVICE] && e->th != KC_NONE)

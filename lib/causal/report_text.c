@@ -230,7 +230,7 @@ static void what_of(const struct out *o, const struct st_line *l, unsigned width
 		if (l->nasked > 4 && n < cap)
 			snprintf(buf + n, cap - n, ", ...");
 		if (!l->nasked)
-			snprintf(buf, cap, "works for it");
+			snprintf(buf, cap, "is waited for");
 		return;
 	}
 	if (c->kind == KP_C_CPU_SELF)

@@ -14,6 +14,7 @@
 #include "walk.h"
 
 #define DEEP 48			/* calls inside calls; more is a cycle */
+#define CHAIN 8			/* holders behind holders: more is a convoy, and the last known will do */
 #define SAME_TIME 16		/* hops without time passing; more is a cycle */
 
 struct frame { uint32_t th; uint64_t floor; };
@@ -76,7 +77,6 @@ static void book(struct state *s, const struct kc_verdict *v, uint16_t kind, uin
 	if (ns >= a->victim_ns) {
 		a->victim = s->th;
 		a->victim_ns = ns;
-		a->victim_from = s->t - ns;
 	}
 	if (kind != v->kind)
 		return;
@@ -138,6 +138,69 @@ static void running(struct state *s, const struct kc_piece *p, uint64_t lo)
 		give(s, lo, &v, KP_ST_RUNNING);
 }
 
+/* Asleep for a resource, and not on its own account. */
+static bool for_resource(const struct kc_wait *h)
+{
+	return KC_IS(h->class) & (KC_IS(KC_W_RECLAIM) | KC_IS(KC_W_SWAP) | KC_IS(KC_W_OOM) | KC_IS(KC_W_PAGE) | KC_IS(KC_W_DIO) |
+				  KC_IS(KC_W_BUFFER) | KC_IS(KC_W_BLKQ) | KC_IS(KC_W_SYNC) | KC_IS(KC_W_JOURNAL) |
+				  KC_IS(KC_W_DIRTY) | KC_IS(KC_W_QUOTA) | KC_IS(KC_W_STOPPED));
+}
+
+/* Gives [lo, t] to a verdict on what the holder waited for, as something that it did on the waiter's behalf. */
+static void give_holder(struct state *s, uint32_t holder, uint64_t lo, const struct kc_verdict *v, uint8_t st)
+{
+	uint32_t th = s->th;
+
+	s->frame[s->depth++] = (struct frame){ th, lo };
+	s->label[s->depth] = NULL;
+	s->th = holder;
+	give(s, lo, v, st);
+	s->th = th;
+	s->depth--;
+}
+
+/*
+ * A lock is held for as long as its holder takes: where that was waiting for a CPU or a device itself, those are the
+ * cause, where it waited for the same lock, whoever had it then, and else it is the holder's doing.
+ */
+static void held(struct state *s, const struct kc_wait *t, const struct kc_verdict *lock, uint32_t holder, uint64_t lo, uint32_t chain)
+{
+	struct kp_world *w = s->k->w;
+
+	s->k->err = s->k->err ? s->k->err : kc_timeline(w, holder);
+	while (s->t > lo && !s->k->err) {
+		const struct kc_piece *p = kc_piece_at(w, holder, s->t);
+		uint64_t from = p && p->from > lo ? p->from : lo;
+		struct kc_verdict v = *lock;
+		struct kc_wait h = { .class = KC_W_UNKNOWN };
+		uint32_t before = KC_NONE;
+
+		if (p && p->state == KC_BLOCKED) {
+			kc_wait_at(s->k, holder, p, from, s->t, &h);
+			before = kc_lock_before(s->k, t, &h);
+		}
+		if (before != KC_NONE && chain < CHAIN) {
+			held(s, t, lock, before, from, chain + 1);
+			continue;
+		}
+		if (p && p->state == KC_RUNNABLE && s->depth < DEEP) {
+			kc_cause_cpu(s->k, holder, p, from, s->t, &v);
+			give_holder(s, holder, from, &v, KP_ST_RUNNABLE);
+			continue;
+		}
+		if (for_resource(&h) && s->depth < DEEP) {
+			kc_judge(s->k, &h, &v);
+			if (!v.follow && v.kind != KP_C_UNKNOWN) {
+				give_holder(s, holder, from, &v, KP_ST_BLOCKED);
+				continue;
+			}
+			v = *lock;
+		}
+		kc_accuse(&v, holder, s->t - from, lock->how);
+		give(s, from, &v, KP_ST_BLOCKED);
+	}
+}
+
 static bool can_follow(const struct state *s, const struct kc_verdict *v)
 {
 	return s->depth < DEEP && s->hops < SAME_TIME && v->next != KC_NONE && v->at <= s->t;
@@ -150,6 +213,11 @@ static void blocked(struct state *s, const struct kc_piece *p, uint64_t lo)
 
 	kc_wait_at(s->k, s->th, p, lo, s->t, &t);
 	kc_judge(s->k, &t, &v);
+	if (v.held) {
+		held(s, &t, &v, v.holder, lo, 0);
+		s->hops = 0;
+		return;
+	}
 	if (!v.follow) {
 		give(s, lo, &v, KP_ST_BLOCKED);
 		return;

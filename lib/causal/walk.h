@@ -38,6 +38,9 @@ struct kc_verdict {
 	bool follow;		/* go on in thread `next` at time `at`; come back to `back` at `floor` */
 	uint32_t next, back;
 	uint64_t at, floor;
+	bool held;		/* leaf: thread `holder` had the lock at the end of the wait, and how that is known */
+	uint32_t holder;
+	const char *how;
 	const struct kp_str *what;
 	const struct kp_obj *obj;
 	const struct kc_ev *ev;	/* evidence, NULL none */
@@ -57,7 +60,7 @@ struct kc_agg {		/* one cause kind of the target */
 	struct kc_blame *blame; uint32_t nblame, cap_blame;
 	struct kc_proof proof[KC_PROOFS]; uint32_t nproof;
 	const struct kp_obj *obj; uint64_t obj_ns; /* of the longest wait */
-	uint32_t victim; uint64_t victim_ns, victim_from; /* of the longest wait */
+	uint32_t victim; uint64_t victim_ns; /* of the longest wait */
 	double confidence;
 	char why[2][200];	/* in words: observed, inferred */
 };
@@ -120,9 +123,11 @@ int kc_cause_timer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 int kc_cause_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 /* cause_cpu.c: a piece of running or of waiting for a CPU */
 void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint64_t from, uint64_t to, struct kc_verdict *v);
-/* cause_lock.c: who had the lock from when to when, given who let it go; cause_net.c: the signal that ended a wait */
-void kc_accuse_holder(struct kc_walk *k, const struct kc_wait *t, uint32_t holder, uint64_t from, uint64_t to, int depth,
-		      struct kc_verdict *v);
+/*
+ * cause_lock.c: h is a wait of a thread while it kept t waiting: who had the same lock before it, KC_NONE: that was
+ * another wait. cause_net.c: the signal that ended a wait.
+ */
+uint32_t kc_lock_before(struct kc_walk *k, const struct kc_wait *t, const struct kc_wait *h);
 void kc_lock_meanwhile(struct kc_walk *k); /* what the holder did with it */
 const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t);
 /* cause_disk.c: who else was at the device of ev meanwhile */

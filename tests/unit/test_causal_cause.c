@@ -201,6 +201,29 @@ static void lock_chain(void **state)
 	rows_free(w);
 }
 
+/* The holder wanted to go on but had no CPU for 50 ms, and read from the disk for 60: the lock was held for as long as that took. */
+static void holder_was_held_up(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), a = thread(w, 71, 71, "holder", "/b", -10), hog = thread(w, 66, 66, "burner", "/c", 0);
+	const struct kp_graph *g;
+
+	queued(w, &a, 20, 70, hog.t);
+	reads(w, &a, 80, 140, file(w, "/data", 5), device(w, "vda", 9));
+	futex(w, &th, 10, 150, 0xf00, a.t);
+	until(w, &a, 200);
+	until(w, &hog, 200);
+	respond(w, &th, 160, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_CPU_CONTENTION), 50);
+	assert_int_equal(culprit(g, KP_C_CPU_CONTENTION), 66);
+	is_about(ms_of(g, KP_C_DISK_READ), 60);
+	is_about(ms_of(g, KP_C_LOCK), 30);
+	assert_int_equal(culprit(g, KP_C_LOCK), 71);
+	assert_int_equal(cause(g, KP_C_DISK_READ)->victim.tgid, 71);
+	rows_free(w);
+}
+
 /* A's wait for another lock is A's business: what we waited for is A's. */
 static void other_lock(void **state)
 {
@@ -565,7 +588,7 @@ int main(void)
 		cmocka_unit_test(own_work), cmocka_unit_test(cpu_contention), cmocka_unit_test(cpu_throttled),
 		cmocka_unit_test(put_to_sleep_by_quota),
 		cmocka_unit_test(file_lock), cmocka_unit_test(no_bystander), cmocka_unit_test(kernel_lock),
-		cmocka_unit_test(lock_chain), cmocka_unit_test(other_lock), cmocka_unit_test(handed_over),
+		cmocka_unit_test(lock_chain), cmocka_unit_test(other_lock), cmocka_unit_test(holder_was_held_up), cmocka_unit_test(handed_over),
 		cmocka_unit_test(row_lock), cmocka_unit_test(row_lock_chain), cmocka_unit_test(disk_read),
 		cmocka_unit_test(disk_alone), cmocka_unit_test(disk_sync), cmocka_unit_test(disk_write),
 		cmocka_unit_test(disk_throttled), cmocka_unit_test(page_throttled), cmocka_unit_test(journal), cmocka_unit_test(writeback),

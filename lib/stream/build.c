@@ -20,7 +20,7 @@ const char *const kp_col_names[KP_COL_MAX] = {
 
 /* What was best for a mixed load, until the first trial. By number, see columns.c: 1 as it is, 2 delta, 3 group, 5 group delta. */
 static const uint8_t first_coding[KP_COL_DATA] = {
-	[KP_COL_KIND] = 1, [KP_COL_TASK] = 1, [KP_COL_END] = 2, [KP_COL_DUR] = 5, [KP_COL_FLAGS] = 3, [KP_COL_CPU] = 1, [KP_COL_PEER] = 3,
+	[KP_COL_KIND] = 1, [KP_COL_TASK] = 1, [KP_COL_END] = 2, [KP_COL_DUR] = 5, [KP_COL_FLAGS] = 3, [KP_COL_CPU] = 3, [KP_COL_PEER] = 3,
 	[KP_COL_A0] = 3, [KP_COL_A0 + 1] = 5, [KP_COL_A0 + 2] = 3, [KP_COL_A0 + 3] = 3, [KP_COL_A0 + 4] = 3, [KP_COL_A5] = 3,
 	[KP_COL_RET] = 5, [KP_COL_OBJ] = 5, [KP_COL_STACK] = 3, [KP_COL_STACK2] = 3, [KP_COL_DLEN] = 3,
 	[KP_COL_CTX ... KP_COL_DATA - 1] = 3,

@@ -193,11 +193,11 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* On a host that is short of CPUs the buffers would overflow, just when it matters. Who has set it himself knows why. */
+/* On a host that is short of CPUs the buffers would overflow, just when it matters: auditd has the same boost. Who has set it knows why. */
 static void hurry(void)
 {
 	if (!getpriority(PRIO_PROCESS, 0))
-		setpriority(PRIO_PROCESS, 0, -10);
+		setpriority(PRIO_PROCESS, 0, -4);
 }
 
 static void say_totals(const struct args *a, const struct kp_record *r, const struct kp_write_stats *w)

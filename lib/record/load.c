@@ -297,7 +297,7 @@ static void fill_excluded(struct kp_record *r)
 {
 	int map = bpf_map__fd(r->skel->maps.excluded);
 	const int fds[] = { r->o.stream_fd, STDERR_FILENO };
-	struct kp_excluded x;
+	struct kp_excluded x, *kept = &r->excluded;
 
 	if (!in_first_pidns()) {
 		kp_rec_say(r, 0, "inside a pid namespace the recorder cannot leave itself out");
@@ -312,6 +312,7 @@ static void fill_excluded(struct kp_record *r)
 			asked |= r->o.pids[j] == x.pid[i];
 		if (asked && i)
 			continue;
+		kept->pid[kept->n++] = x.pid[i];
 		add_pid(map, x.pid[i]);
 		kp_rec_say(r, 1, "not recorded: process %u%s", x.pid[i], i ? "" : " (the recorder)");
 	}

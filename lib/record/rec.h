@@ -51,6 +51,7 @@ struct kp_record {
 	const struct kp_record_sink *sink;
 	struct kp_err *err;		/* of the present kp_record_run: emitters have no other way */
 	struct kp_child child;
+	struct kp_excluded excluded;	/* who makes no rows */
 	int epfd, stopfd;
 	volatile int stops;		/* calls of kp_record_stop */
 	uint64_t started, last_drain;
@@ -96,6 +97,8 @@ int kp_rec_keyframe(struct kp_record *r);
 int kp_rec_open(struct kp_record *r, uint64_t min_dur);	/* after kp_rec_look */
 
 /* ---- run.c ---- */
+/* Is it a row of an excluded process? Takes the name off one that says more of others. */
+bool kp_rec_left_out(const struct kp_record *r, struct kp_row *row);
 /* Reads all rings into the queues. 0 or -errno. */
 int kp_rec_drain(struct kp_record *r);
 /* A row of our own joins the others in order of time. */

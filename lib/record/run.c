@@ -28,8 +28,26 @@ static bool tells_of_event(const struct kp_row *row)
 		row->kind != KP_K_LOSS_SHED;
 }
 
+/*
+ * The kernel side leaves out what an excluded process does, but not what the scheduler and the counters say of it.
+ * A switch away from it is kept without its name: it tells how long the next one waited for the CPU.
+ */
+bool kp_rec_left_out(const struct kp_record *r, struct kp_row *row)
+{
+	for (uint32_t i = 0; row->task && i < r->excluded.n; i++)
+		if (row->task->tgid == r->excluded.pid[i]) {
+			if (row->kind != KP_K_SCHED_SWITCH)
+				return true;
+			row->task = NULL;
+			return false;
+		}
+	return false;
+}
+
 static int give(struct kp_record *r, struct kp_row *row)
 {
+	if (kp_rec_left_out(r, row))
+		return 0;
 	if (tells_of_event(row)) {
 		if (r->counted_out)
 			return 0;

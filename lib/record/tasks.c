@@ -77,7 +77,9 @@ static int emit_key(void *arg, const struct kp_row *row)
 {
 	struct kp_record *r = arg;
 
-	if ((row->flags & KP_F_OPEN) && !kp_rec_wants(r, row->kind))
+	struct kp_row copy = *row;
+
+	if (((row->flags & KP_F_OPEN) && !kp_rec_wants(r, row->kind)) || kp_rec_left_out(r, &copy))
 		return 0;
 	return r->sink->row(r->sink->arg, row, r->err);
 }

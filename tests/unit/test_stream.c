@@ -2,6 +2,8 @@
 /* What is written is read: rows, sources, keyframes, graphs, chunks; in order, within limits of time. */
 #include "stream_rows.h"
 
+#include "stream/hash.h"
+
 #define ROWS 3000
 
 static const uint8_t payload[64] = "some bytes of a message, with \0 in it";
@@ -213,6 +215,54 @@ static void test_delimiter(void **state)
 			continue;
 		assert_int_equal(open_with(&w, d, &err), -EINVAL);
 		assert_non_null(strstr(err.msg, "occurs inside"));
+	}
+	world_free(&w);
+}
+
+static void le(uint8_t *p, uint64_t v, int n)
+{
+	for (int i = 0; i < n; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+}
+
+/* The identity of a row as kp-stream(5) defines it; every part of it counts, nothing else does. */
+static void test_row_id(void **state)
+{
+	struct world w;
+	struct kp_row r, other;
+	uint8_t id[40] = { 0 };
+	uint64_t want;
+
+	(void)state;
+	world_init(&w, 2, 50);
+	r = row_make(&w, 123456789, payload);
+	r.source = 1;
+	r.task = w.task[3];
+	le(id, kp_hash("session1", 8, 0), 8);
+	le(id + 8, r.task->start, 8);
+	le(id + 16, r.end, 8);
+	le(id + 24, r.task->tid, 4);
+	le(id + 28, r.task->tgid, 4);
+	le(id + 32, r.kind, 2);
+	want = kp_hash(id, sizeof(id), 0);
+	assert_true(kp_row_id(&w.h, &r) == want);
+	other = r;
+	other.dur++;
+	other.a[0]++;
+	other.ret++;
+	other.obj = w.obj[1];
+	assert_true(kp_row_id(&w.h, &other) == want);
+	for (int i = 0; i < 4; i++) {
+		other = r;
+		if (i == 0)
+			other.end++;
+		else if (i == 1)
+			other.source = 0;
+		else if (i == 2)
+			other.task = w.task[4];
+		else
+			other.kind++;
+		assert_true(kp_row_id(&w.h, &other) != want);
 	}
 	world_free(&w);
 }
@@ -482,7 +532,7 @@ static void test_graph(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks), cmocka_unit_test(test_delimiter), cmocka_unit_test(test_update), cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks), cmocka_unit_test(test_delimiter), cmocka_unit_test(test_update), cmocka_unit_test(test_long_names), cmocka_unit_test(test_row_id),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_merge), cmocka_unit_test(test_keyframe), cmocka_unit_test(test_graph),
 	};

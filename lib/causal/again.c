@@ -114,8 +114,10 @@ int kp_again_open(struct kp_again **out, const char *const *paths, uint32_t n, s
 		return kp_err(err, ENOMEM, "out of memory");
 	a->in = calloc(n, sizeof(*a->in));
 	a->paths = calloc(n, sizeof(*a->paths));
-	if (!a->in || !a->paths)
-		rc = kp_err(err, ENOMEM, "out of memory");
+	if (!a->in || !a->paths) {
+		kp_again_close(a);
+		return kp_err(err, ENOMEM, "out of memory");
+	}
 	while (!rc && a->n < n) {
 		rc = take(&a->in[a->n], paths[a->n], err);
 		a->paths[a->n] = a->in[a->n].path;

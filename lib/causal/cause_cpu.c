@@ -155,7 +155,7 @@ static const struct kc_ev *ran_for_others(struct kc_walk *k, uint32_t th, const 
 
 void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint64_t from, uint64_t to, struct kc_verdict *v)
 {
-	struct polls q;
+	struct polls q = { 0 };
 	double part;
 
 	*v = (struct kc_verdict){ .kind = KP_C_UNKNOWN };
@@ -172,7 +172,7 @@ void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint
 	kc_leaf(v, KP_C_CPU_CONTENTION, true);
 	v->what = kc_what(k, "waits for CPU %u", p->cpu);
 	part = to - from >= KC_MS && throttled(k, th, from, to, &q) ? throttled_part(k, th, &q) : 0;
-	if (part < 1 - MOSTLY) {
+	if (!q.after || part < 1 - MOSTLY) {
 		blame_runners(k, th, p, from, to, v);
 		return;
 	}

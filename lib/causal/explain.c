@@ -32,12 +32,14 @@ static void sort_list(struct kp_world *w, struct kc_list *l)
 /* Rows come in order but for open ones, keyframes, and what several sources were merged from. */
 static void sort_all(struct kp_world *w)
 {
-	struct kc_list *const l[] = { &w->count, &w->keys, &w->cg, &w->faults, &w->reclaim, &w->sig };
-
 	if (w->sorted)
 		return;
-	for (size_t i = 0; i < sizeof(l) / sizeof(*l); i++)
-		sort_list(w, l[i]);
+	sort_list(w, &w->count);
+	sort_list(w, &w->keys);
+	sort_list(w, &w->cg);
+	sort_list(w, &w->faults);
+	sort_list(w, &w->reclaim);
+	sort_list(w, &w->sig);
 	for (uint32_t i = 0; i < w->ncpu; i++)
 		sort_list(w, &w->cpu[i]);
 	for (uint32_t i = 0; i < w->ndev; i++)

@@ -324,7 +324,9 @@ static int not_found(const struct kp_scan *s, const struct kp_header *h, const s
 	near_ids(s, near, sizeof(near));
 	when(from, h, r, s->first);
 	when(to, h, r, s->last);
-	if (s->losses || s->unknown_loss)
+	if (s->unknown_loss && !s->losses)
+		snprintf(lost, sizeof(lost), "; rows of it were lost, it is not known how many");
+	else if (s->losses)
 		snprintf(lost, sizeof(lost), "; %s%llu rows of it were lost", s->unknown_loss ? "at least " : "",
 			 (unsigned long long)s->losses);
 	return kp_err(err, ENOENT, "%s; it covers %s to %s%s%s", what, from, to, lost, near);

@@ -52,7 +52,9 @@ static void finish(struct kp_scan *s, struct sc_conn *c)
 {
 	struct sc_req *q = c->open[0];
 
-	memmove(c->open, c->open + 1, --c->nopen * sizeof(*c->open));
+	c->nopen--;
+	for (uint32_t i = 0; i < c->nopen; i++)
+		c->open[i] = c->open[i + 1];
 	unlink_req(q);
 	sc_offer(s, s->best, &s->nbest, &q->t, q->nested);
 	free(q);

@@ -88,7 +88,7 @@ static uint32_t find_or_add(struct kp_world *w, uint32_t host, uint32_t source, 
 static int tp_rehash(struct kp_world *w)
 {
 	uint32_t cap = w->tp_cap ? w->tp_cap * 2 : 512;
-	const struct kp_task **key = calloc(cap, sizeof(*key));
+	const struct kp_task **key = calloc(cap, sizeof(void *));
 	uint32_t *val = malloc(cap * sizeof(*val));
 
 	if (!key || !val) {

@@ -50,7 +50,7 @@ static void step(struct state *s, uint64_t from, uint16_t kind, uint8_t st, cons
 		last->from = s->t = from;
 		return;
 	}
-	if (k->nstep == k->cap_step) {
+	if (!k->step || k->nstep == k->cap_step) {
 		struct kc_step *n = kc_grow(k->step, &k->cap_step, sizeof(*n));
 
 		if (!n) {

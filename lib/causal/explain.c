@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <kp/kinds.h>
+#include <kp/proto.h>
 #include <kp/util.h>
 
 #include "walk.h"
@@ -372,23 +374,61 @@ int kc_graph(struct kc_walk *k, uint32_t th, struct kp_graph **out)
 	return 0;
 }
 
+/*
+ * The request had been sent, but the thread that was to serve it answered others until then: 0, or their last answer.
+ * What it did before that is not this request's business.
+ */
+static const struct kc_ev *busy_until(const struct kc_walk *k, uint32_t th)
+{
+	const struct kp_target *g = &k->w->target;
+	const struct kc_list *l = &k->w->th[th].msg;
+	uint32_t i = g->caller && g->recv > g->start ? kc_list_from(k->w, l, g->recv) : 0;
+
+	while (i--) {
+		const struct kc_ev *e = &k->w->ev[l->v[i]];
+
+		if (e->t <= g->start)
+			break;
+		if ((e->kind == KP_K_TCP_SEND || e->kind == KP_K_NET_SEND) && e->msg == KP_MSG_RESPONSE)
+			return e;
+	}
+	return NULL;
+}
+
+static int wait_for_worker(struct kc_walk *k, uint32_t th, const struct kc_ev *busy)
+{
+	struct kc_verdict v = { .kind = KP_C_UNKNOWN };
+
+	kc_leaf(&v, KP_C_NET_ACCEPT, true);
+	v.ev = busy;
+	v.says = "the thread that was to serve it answered another request until then";
+	v.obj = busy->obj;
+	v.what = kc_what(k, "waits for a free worker");
+	return kc_give(k, th, k->start, busy->t, &v, KP_ST_BLOCKED);
+}
+
 /* From the late answer; or from where the caller had read it, to where it was given; then from there. */
 static int walk(struct kc_walk *k, uint32_t th)
 {
 	const struct kp_target *t = &k->w->target;
-	uint64_t start = k->start;
+	const struct kc_ev *busy = busy_until(k, th);
+	uint64_t start = k->start, from = busy ? busy->t : start;
 	uint32_t caller;
 	int rc = 0;
 
-	if (k->answer)
-		return kc_walk(k, k->answer->th, k->end, k->call->th, k->call->t);
-	if (k->end > t->end) {
+	if (!k->answer && k->end > t->end) {
 		caller = kc_thread_of(k->w, kc_host_of(k->h, t->caller_source), t->caller_source, t->caller);
 		k->start = t->end;
 		rc = caller == KC_NONE ? -ENOMEM : kc_walk(k, caller, k->end, KC_NONE, 0);
 		k->start = start;
 	}
-	return rc ? rc : kc_walk(k, th, t->end, KC_NONE, 0);
+	k->start = from;
+	if (!rc && k->answer)
+		rc = kc_walk(k, k->answer->th, k->end, k->call->th, k->call->t);
+	else if (!rc)
+		rc = kc_walk(k, th, t->end, KC_NONE, 0);
+	k->start = start;
+	return rc || !busy ? rc : wait_for_worker(k, th, busy);
 }
 
 int kp_world_explain(struct kp_world *w, const struct kp_header *h, struct kp_graph **g, struct kp_err *err)

@@ -319,6 +319,14 @@ int kc_walk(struct kc_walk *k, uint32_t th, uint64_t end, uint32_t back, uint64_
 	return k->err;
 }
 
+int kc_give(struct kc_walk *k, uint32_t th, uint64_t from, uint64_t to, const struct kc_verdict *v, uint8_t st)
+{
+	struct state s = { .k = k, .th = th, .t = to };
+
+	give(&s, from, v, st);
+	return k->err;
+}
+
 void kc_walk_free(struct kc_walk *k)
 {
 	for (int i = 0; i < KP_C_MAX; i++)

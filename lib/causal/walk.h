@@ -139,6 +139,8 @@ void kc_blame_reclaim(struct kc_walk *k);
 
 /* walk.c: from thread th at time `end` back to `start`; back/floor: the caller to return to, KC_NONE none */
 int kc_walk(struct kc_walk *k, uint32_t th, uint64_t end, uint32_t back, uint64_t floor);
+/* Gives [from, to], which ends where the walk has come to, to a verdict. */
+int kc_give(struct kc_walk *k, uint32_t th, uint64_t from, uint64_t to, const struct kc_verdict *v, uint8_t st);
 /* outcome.c: who gave up when, what came late */
 void kc_outcome(struct kc_walk *k, uint32_t th);
 /* explain.c, nodes.c */

@@ -161,6 +161,28 @@ static void as_the_client_saw_it(void **state)
 	rows_free(w);
 }
 
+/* It was sent at -30, but its worker had another request to answer until -5. */
+static void no_free_worker(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread c = client(w, -30, 60), th = thread(w, 2847, 2847, "api-worker", "/a", -500);
+	const struct kp_graph *g;
+
+	rx(w, &th, -60, HTTP, CLIENT + 1, HTTP_REQ("req-0"));
+	reads(w, &th, -50, -10, file(w, "/data", 1), device(w, "vda", 9));
+	tx(w, &th, -5, HTTP, CLIENT + 1, HTTP_OK);
+	rx(w, &th, 0, HTTP, CLIENT, HTTP_REQ("req-1"));
+	respond(w, &th, 59.9, HTTP_OK);
+	rx(w, &c, 60.03, CLIENT, HTTP, HTTP_OK);
+	until(w, &c, 61);
+	g = explain(w);
+	is_about((double)g->dur / 1e6, 90);
+	is_about(ms_of(g, KP_C_NET_ACCEPT), 25);
+	is_about(ms_of(g, KP_C_CPU_SELF), 65);
+	assert_int_equal(cause(g, KP_C_DISK_READ)->ns, 0);
+	rows_free(w);
+}
+
 /* The client closed after 500 ms; the service answered at 800 all the same. */
 static void client_gave_up(void **state)
 {
@@ -465,7 +487,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(into_the_database), cmocka_unit_test(gave_up), cmocka_unit_test(tick_is_no_giving_up),
-		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(client_gave_up), cmocka_unit_test(made_for_it), cmocka_unit_test(hung),
+		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(no_free_worker), cmocka_unit_test(client_gave_up), cmocka_unit_test(made_for_it), cmocka_unit_test(hung),
 		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket), cmocka_unit_test(serves_others_meanwhile),
 	};
 

@@ -7,6 +7,7 @@
 
 #include "walk.h"
 
+#define FUTEX_PRIVATE 128
 #define FUTEX_CMD(op) ((op) & 0x7f)	/* less PRIVATE and CLOCK_REALTIME */
 
 /*
@@ -96,6 +97,9 @@ int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 		return 0;
 	/* a semaphore between processes guards something that they share */
 	if (!lock && kc_by_task(k, t) && !kc_same_proc(k->w, t->wake->pth, t->th) && !kc_is_kthread(k->w, t->wake->pth))
+		lock = true;
+	/* nor is it known who would have ended this one, but it is shared with other processes */
+	if (t->p->open && t->sys && t->sys->kind == KP_K_SYS_futex && !(t->sys->a[1] & FUTEX_PRIVATE))
 		lock = true;
 	if (!lock)
 		return 0;	/* handed over by a thread of the same process: go on in that one */

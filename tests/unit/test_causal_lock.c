@@ -113,6 +113,27 @@ static void holder_was_held_up(void **state)
 	rows_free(w);
 }
 
+/* A semaphore that processes share, and the recording ends before anybody posts it. */
+static void never_released(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), other = thread(w, 9, 9, "other", "/", 0);
+	const struct kp_graph *g;
+	struct kp_row *r = sys(w, KP_K_SYS_futex, &th, 9.99, 900, 0);
+
+	r->flags = KP_F_OPEN;
+	r->a[1] = 265;	/* FUTEX_WAIT_BITSET, shared */
+	leave(w, &th, 10, S, NULL);
+	r = event(w, KP_K_SCHED_SLEEP, &th, 10, 900);
+	r->flags = KP_F_OPEN;
+	r->stack = stack(w, "futex_do_wait+0x1", NULL);
+	until(w, &other, 1000);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_LOCK), 990);
+	assert_int_equal(cause(g, KP_C_LOCK)->nblame, 0);
+	rows_free(w);
+}
+
 /* A's wait for another lock is A's business: what we waited for is A's. */
 static void other_lock(void **state)
 {
@@ -208,7 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_lock), cmocka_unit_test(no_bystander), cmocka_unit_test(kernel_lock),
-		cmocka_unit_test(lock_chain), cmocka_unit_test(holder_was_held_up), cmocka_unit_test(other_lock),
+		cmocka_unit_test(lock_chain), cmocka_unit_test(holder_was_held_up), cmocka_unit_test(other_lock), cmocka_unit_test(never_released),
 		cmocka_unit_test(handed_over), cmocka_unit_test(row_lock), cmocka_unit_test(row_lock_chain),
 	};
 

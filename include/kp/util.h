@@ -51,6 +51,11 @@ int kp_opts(const struct kp_tool *t, int argc, char **argv, bool stop, struct kp
 int kp_complain(const struct kp_tool *t, int rc, const struct kp_err *err);
 void kp_warn(const struct kp_tool *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Takes the numbers of standard input, output and error where they are closed, lest a file opened later gets
+ * one and what is meant for a terminal is written into it. kp_opts does it.
+ */
+void kp_reserve_std(void);
 /* May text go to fd as binary? -ENOTTY with a line when fd is a terminal. */
 int kp_check_binary_out(int fd, struct kp_err *err);
 /* Opens c->out ("-" or NULL: stdout) for writing, mode 0600. fd or -errno. */

@@ -38,6 +38,14 @@ void kp_warn(const struct kp_tool *t, const char *fmt, ...)
 	say(t, line);
 }
 
+/* Each gets the lowest free number, which is its own; the mode is the wrong one, so that its use still fails. */
+void kp_reserve_std(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd ? O_RDONLY : O_WRONLY) | O_CLOEXEC) != fd)
+			return;
+}
+
 int kp_check_binary_out(int fd, struct kp_err *err)
 {
 	if (!isatty(fd))

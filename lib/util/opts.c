@@ -153,6 +153,7 @@ int kp_opts(const struct kp_tool *t, int argc, char **argv, bool stop, struct kp
 	struct kp_err err = { "" };
 	int key, rc = -1;
 
+	kp_reserve_std();
 	memset(c, 0, sizeof(*c));
 	if (make_tables(t, stop, &g)) {
 		*status = kp_complain(t, -ENOMEM, NULL);

@@ -107,3 +107,15 @@ each_tool_says() { # PATTERN FILE
 	run -2 "$query" -f
 	[[ $output == *"a value is missing after '-f'"* ]]
 }
+
+@test "where standard input and error are closed, nothing that is said goes into the output" {
+	"$mkstream" >rows.kp
+	head -c $(($(stat -c %s rows.kp) - 20)) rows.kp >torn.kp
+	"$query" -o out.kp torn.kp <&- 2>&-
+	run ! grep -a -q 'kp-query:' out.kp
+	"$query" -q --strict -o /dev/null out.kp
+	run -1 --separate-stderr bash -c '"$1" -f text <&-' - "$query"
+	[[ $stderr == *'Bad file descriptor'* ]]
+	run -1 --separate-stderr bash -c '"$1" -f text rows.kp >&-' - "$query"
+	[[ $stderr == *'Bad file descriptor'* ]]
+}

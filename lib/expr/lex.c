@@ -127,7 +127,7 @@ int kp_expr_pattern(struct kp_expr *e, const char *s, size_t len, struct konst *
 			c = WILD;
 			k->wild = true;
 		} else if (c == '\\' && i + 3 < len && s[i + 1] == 'x' && hexval(s[i + 2]) >= 0 && hexval(s[i + 3]) >= 0) {
-			c = hexval(s[i + 2]) << 4 | hexval(s[i + 3]);
+			c = (unsigned)hexval(s[i + 2]) << 4 | (unsigned)hexval(s[i + 3]);
 			i += 3;
 		} else if (c == '\\' && i + 1 < len && strchr("\\\"'*nt", s[i + 1])) {
 			c = (uint8_t)s[++i];

@@ -87,10 +87,10 @@ static bool unit_name(const struct field *f, const char *s, size_t len, struct k
 
 	if (f->units & 1u << KP_U_STATE && len == 1 && strchr("RSDTtXZPIF", *s)) {
 		k->state = true;
-		k->num = *s;
+		k->num = (unsigned char)*s;
 		return true;
 	}
-	for (uint8_t u = 0; u < KP_U_MAX; u++)
+	for (unsigned u = 0; u < KP_U_MAX; u++)
 		if (f->units & 1u << u && !kp_unit_const(u, s, len, &v)) {
 			k->num = v;
 			return true;
@@ -292,7 +292,7 @@ static int disjunction(struct parser *p, struct node **out);
 static int negation(struct parser *p, struct node **out)
 {
 	bool not = p->t.type == T_NOT;
-	struct node *n;
+	struct node *n = NULL;
 	int rc;
 
 	if (!not && p->t.type != T_LP)
@@ -301,7 +301,7 @@ static int negation(struct parser *p, struct node **out)
 		return fail(p, &p->t, "nested too deep: at most %d levels", MAX_DEPTH);
 	if (not) {
 		rc = new_node(p, N_NOT, &n);
-		if (rc)
+		if (rc || !n)
 			return rc;
 		*out = n;
 		out = &n->first;
@@ -320,13 +320,13 @@ static int negation(struct parser *p, struct node **out)
 /* Terms joined by one operator: one node with many children, so that a long chain is not a deep tree. */
 static int chain(struct parser *p, uint8_t tok, uint8_t op, int (*term)(struct parser *, struct node **), struct node **out)
 {
-	struct node *n, **tail;
+	struct node *n = NULL, **tail;
 	int rc = term(p, out);
 
 	if (rc || p->t.type != tok)
 		return rc;
 	rc = new_node(p, op, &n);
-	if (rc)
+	if (rc || !n)
 		return rc;
 	n->first = *out;
 	*out = n;
@@ -334,7 +334,7 @@ static int chain(struct parser *p, uint8_t tok, uint8_t op, int (*term)(struct p
 	while (!rc && p->t.type == tok) {
 		advance(p);
 		rc = term(p, tail);
-		if (!rc)
+		if (!rc && *tail)
 			tail = &(*tail)->next;
 	}
 	return rc;

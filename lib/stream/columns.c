@@ -256,7 +256,7 @@ static void get_plain(struct kp_dec *d, uint64_t *v, uint32_t n)
 		kp_dec_fail(d);
 		return;
 	}
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; w && i < n; i++) {
 		uint64_t x = 0;
 
 		for (unsigned k = 0; k < w; k++)

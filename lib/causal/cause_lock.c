@@ -8,11 +8,13 @@
 #include "walk.h"
 
 #define FUTEX_PRIVATE 128
+#define FUTEX_REALTIME 256
 #define FUTEX_CMD(op) ((op) & 0x7f)	/* less PRIVATE and CLOCK_REALTIME */
 
 /*
  * A futex is a lock or a signal. Locks by convention of glibc, Rust and others wait for the word to be no longer 2
- * ("held, and somebody waits"); PI futexes are nothing but locks.
+ * ("held, and somebody waits"); PI futexes are nothing but locks. glibc's rwlocks wait, always with the real-time
+ * clock, for 2 (readers have it) or 3 (a writer has); its condition variables do so for even numbers.
  */
 static bool futex_is_lock(const struct kc_ev *s)
 {
@@ -20,6 +22,8 @@ static bool futex_is_lock(const struct kc_ev *s)
 
 	if (s->kind != KP_K_SYS_futex)
 		return false;
+	if (cmd == 9 && (s->a[1] & FUTEX_REALTIME) && (uint32_t)s->a[2] == 3)
+		return true;
 	return cmd == 6 || cmd == 13 || ((cmd == 0 || cmd == 9) && (uint32_t)s->a[2] == 2);
 }
 

@@ -49,6 +49,9 @@ static void tell(struct build *b, uint64_t since, uint64_t to, uint8_t state, ui
 
 static void left_cpu(struct build *b, const struct kc_ev *e)
 {
+	/* when it got the CPU was not seen, nor who had it until then: it may have run for all we know */
+	if (!e->dur && b->state != KC_RUNNING)
+		b->state = KC_NOTHING;
 	b->cpu = e->cpu;
 	tell(b, b->state == KC_RUNNING ? b->at : kc_start(e), e->t, KC_RUNNING, KC_NONE);
 	b->pstate = (uint32_t)e->a[0];

@@ -90,6 +90,46 @@ static void lock_chain(void **state)
 	rows_free(w);
 }
 
+/* Writers of a glibc rwlock wait for 3 with the real-time clock; whatever else waits for 3 may be anything. */
+static void rwlock(void **state)
+{
+	for (int real = 0; real < 2; real++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), a = thread(w, 2847, 71, "writer", "/a", -10);
+		const struct kp_graph *g;
+		struct kp_row *r = sys(w, KP_K_SYS_futex, &th, 9.99, 100.02, 0);
+
+		r->a[0] = 0xf00;
+		r->a[1] = 9 | 128 | (real ? 256 : 0);
+		r->a[2] = 3;
+		sleeps(w, &th, 10, 100, S, "futex_do_wait+0x1", a.t, TASK);
+		until(w, &a, 200);
+		respond(w, &th, 110, HTTP_OK);
+		g = explain(w);
+		is_about(ms_of(g, KP_C_LOCK), real ? 90 : 0);
+		assert_int_equal(culprit(g, KP_C_LOCK), real ? 2847 : 0);
+		rows_free(w);
+	}
+}
+
+/* The switch that gave it the CPU is not there: it may have run for all that is known, and nobody was seen on its CPU. */
+static void holder_of_whom_a_row_is_missing(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), a = thread(w, 71, 71, "holder", "/b", -10), by = thread(w, 66, 66, "other", "/c", 0);
+	const struct kp_graph *g;
+
+	leave(w, &a, 20, 0, by.t);
+	futex(w, &th, 10, 150, 0xf00, a.t);
+	event(w, KP_K_SCHED_SWITCH, &a, 160, 160)->peer = w->idle;
+	respond(w, &th, 160, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_LOCK), 140);
+	assert_int_equal(culprit(g, KP_C_LOCK), 71);
+	is_about(ms_of(g, KP_C_CPU_CONTENTION), 0);
+	rows_free(w);
+}
+
 /* The holder wanted to go on but had no CPU for 50 ms, and read from the disk for 60: the lock was held for as long as that took. */
 static void holder_was_held_up(void **state)
 {
@@ -229,7 +269,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_lock), cmocka_unit_test(no_bystander), cmocka_unit_test(kernel_lock),
-		cmocka_unit_test(lock_chain), cmocka_unit_test(holder_was_held_up), cmocka_unit_test(other_lock), cmocka_unit_test(never_released),
+		cmocka_unit_test(lock_chain), cmocka_unit_test(rwlock), cmocka_unit_test(holder_of_whom_a_row_is_missing),
+		cmocka_unit_test(holder_was_held_up), cmocka_unit_test(other_lock), cmocka_unit_test(never_released),
 		cmocka_unit_test(handed_over), cmocka_unit_test(row_lock), cmocka_unit_test(row_lock_chain),
 	};
 

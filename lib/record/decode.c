@@ -115,6 +115,9 @@ static void exit_row(struct kp_decode *d, const struct kp_ev *ev, struct kp_row 
 {
 	struct kp_ids t = task_ids(ev);
 
+	/* Of what began before the recording and ended before the first keyframe, this is all that tells its name. */
+	if (ev->comm && !(row->task && row->task->comm))
+		kp_resolve_renamed(d->res, &t, ev->comm, ev->comm_len);
 	row->task = kp_resolve_exited(d->res, &t, ev->h->end);
 }
 

@@ -284,22 +284,35 @@ const struct kp_task *kp_resolve_task(struct kp_resolve *r, uint32_t tid, uint32
 
 /* ---- events ---- */
 
-const struct kp_task *kp_resolve_forked(struct kp_resolve *r, const struct kp_ids *parent, const struct kp_ids *child)
+/* It begins as what its parent is. */
+static struct kp_task child_of(const struct kp_task *parent, const struct kp_ids *child)
 {
-	uint32_t p = rs_task_get(r, parent->tid, parent->tgid, parent->start, NULL);
-	uint32_t i = rs_task_find(r, child->tid, child->start);
-	struct kp_task t;
+	struct kp_task t = *parent;
 
-	if (i != RS_NONE && child->start)
-		return r->task[i].t;	/* a keyframe was faster */
-	if (p == RS_NONE)
-		return kp_resolve_task(r, child->tid, child->tgid, child->start);
-	t = *r->task[p].t;
 	t.tid = child->tid;
 	t.tgid = child->tgid;
 	t.start = child->start;
 	t.ns_tid = child->ns_tid;
 	t.ns_tgid = child->ns_tgid;
+	return t;
+}
+
+const struct kp_task *kp_resolve_forked(struct kp_resolve *r, const struct kp_ids *parent, const struct kp_ids *child)
+{
+	uint32_t p = rs_task_get(r, parent->tid, parent->tgid, parent->start, NULL);
+	uint32_t i = rs_task_find(r, child->tid, child->start);
+	bool known = i != RS_NONE && child->start;	/* a keyframe or a counter was faster */
+	struct kp_task t;
+
+	if (known && (r->task[i].t->comm || p == RS_NONE))
+		return r->task[i].t;
+	if (p == RS_NONE)
+		return kp_resolve_task(r, child->tid, child->tgid, child->start);
+	t = child_of(r->task[p].t, child);
+	if (known) {
+		become(r, i, &t);
+		return r->task[i].t;
+	}
 	i = new_slot(r);
 	if (i == RS_NONE)
 		return NULL;

@@ -294,6 +294,24 @@ static void an_open_teaches_the_name(void **state)
 	world_free(&w);
 }
 
+/* It has begun before the recording and ended before anybody asked what it is: then its end tells. */
+static void an_exit_teaches_the_name(void **state)
+{
+	struct ev_head h = { .kind = KP_K_PROC_EXIT, .nargs = 3, .extra = EX_NAME, .end = 2000, .tid = 7, .tgid = 7, .start = 5 };
+	struct built b = { .n = 0 };
+	struct kp_row row;
+	struct world w;
+
+	world_new(&w, NULL);
+	add(&b, &h, sizeof(h));
+	add(&b, (uint64_t[]){ 0, 0, 1 }, 24);
+	add(&b, &(struct ev_name){ "cat" }, sizeof(struct ev_name));
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_non_null(row.task->comm);
+	assert_string_equal(row.task->comm->p, "cat");
+	world_free(&w);
+}
+
 static struct built message(const char *text, uint32_t moved)
 {
 	struct ev_head h = { .kind = KP_K_TCP_RECV, .nargs = 2, .extra = EX_SOCK | EX_DATA, .end = 5, .tid = 7, .tgid = 7, .ret = moved };
@@ -564,6 +582,7 @@ int main(void)
 		cmocka_unit_test(record_is_taken_apart),
 		cmocka_unit_test(cut_records_are_refused),
 		cmocka_unit_test(an_open_teaches_the_name),
+		cmocka_unit_test(an_exit_teaches_the_name),
 		cmocka_unit_test(ids_keep_no_secret),
 		cmocka_unit_test(table_rows_are_not_written),
 		cmocka_unit_test(readers_of_the_pipe_are_excluded),

@@ -253,6 +253,26 @@ static void life_by_events(void **state)
 	done(f);
 }
 
+/* Counters name a process before its fork has been told: it is not nameless for that. */
+static void counted_before_fork(void **state)
+{
+	struct fixture *f = new();
+	struct kp_ids p = { P, P, 100, 1, 1 }, c = { C, C, 200, 7, 7 };
+	const struct kp_task *k;
+
+	kp_resolve_execed(f->r, &p, "/bin/parent", 11, "parent", 6);
+	assert_null(kp_resolve_task(f->r, C, C, 200)->comm);
+	k = kp_resolve_forked(f->r, &p, &c);
+	assert_string_equal(str(k->comm), "parent");
+	assert_string_equal(str(k->exe), "/bin/parent");
+	assert_int_equal(k->ns_tid, 7);
+	assert_ptr_equal(kp_resolve_task(f->r, C, C, 200), k);
+	/* what came in between is newer than its parent */
+	kp_resolve_renamed(f->r, &c, "child", 5);
+	assert_string_equal(str(kp_resolve_forked(f->r, &p, &c)->comm), "child");
+	done(f);
+}
+
 /* Of thousands of processes, one is moved. */
 static void moved_alone(void **state)
 {
@@ -443,6 +463,7 @@ int main(void)
 		cmocka_unit_test(pid_reuse),
 		cmocka_unit_test(idle_task),
 		cmocka_unit_test(life_by_events),
+		cmocka_unit_test(counted_before_fork),
 		cmocka_unit_test(moved_v1),
 		cmocka_unit_test(moved_alone),
 		cmocka_unit_test(memory_is_bounded),

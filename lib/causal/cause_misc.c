@@ -4,6 +4,8 @@
 
 #include "walk.h"
 
+#define ERESTART_RESTARTBLOCK 516	/* the kernel's own */
+
 static bool stops(uint64_t sig)
 {
 	return sig == 19 || sig == 20 || sig == 21 || sig == 22;
@@ -34,14 +36,15 @@ int kc_cause_stopped(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 int kc_cause_timer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
 	bool irq = t->wake && t->wake->kind == KP_K_SCHED_WAKE && t->wake->a[0] != 0;
+	bool goes_on = t->sys && t->sys->ret == -ERESTART_RESTARTBLOCK; /* it was stopped, and sleeps on after that */
 
-	if (t->class == KC_W_TIMER && kc_by_task(k, t) && !irq)
+	if (t->class == KC_W_TIMER && kc_by_task(k, t) && !irq && !goes_on)
 		return 0;	/* a signal ended the sleep: the waker's doing */
 	if (t->class != KC_W_TIMER && !kc_timed_out(t))
 		return 0;
 	kc_leaf(v, KP_C_TIMER, true);
 	v->ev = t->wake;
-	v->says = "its own timer ended the sleep";
+	v->says = goes_on ? "was in a sleep of its own, which was interrupted" : "its own timer ended the sleep";
 	v->what = kc_what(k, "sleeps (%s)", t->sys ? kc_sys_name(t->sys) : kc_class_name(t->class));
 	return 1;
 }
@@ -80,12 +83,10 @@ int kc_cause_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 			return 1;
 		}
 	}
-	if (kind == KP_C_UNKNOWN && t->class == KC_W_SIGNAL) {
-		kc_leaf(v, KP_C_TIMER, true);
-		return 1;
-	}
+	if (t->class == KC_W_SIGNAL && !t->p->open && t->wake && !kc_by_task(k, t))
+		kind = KP_C_TIMER;	/* an alarm */
 	kc_leaf(v, kind, kind != KP_C_UNKNOWN);
-	v->says = "ended the wait";
+	v->says = t->p->open ? "asleep in it until the end" : "ended the wait";
 	if (kind != KP_C_UNKNOWN && kc_by_task(k, t))
 		kc_accuse(v, t->wake->pth, t->to - t->from, "was at the other end");
 	return 1;

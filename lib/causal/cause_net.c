@@ -115,13 +115,19 @@ static int no_answer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 	if (who == KC_NONE || who == t->th) {
 		const struct kc_ev *again = retransmitted(k, call->conn, call->t, t->to);
 
-		kc_leaf(v, again ? KP_C_NET_RETRANSMIT : KP_C_NET_PEER, true);
-		v->what = kc_what(k, "no answer from a peer that is not recorded");
+		kc_leaf(v, again ? KP_C_NET_RETRANSMIT : call->obj && call->obj->rport == 53 ? KP_C_NET_DNS : KP_C_NET_PEER, true);
+		v->what = kc_what(k, "no answer, and no reader was seen");
 		return 1;
 	}
 	kc_follow(v, who, t->to, call->t < t->to ? call->t : t->from, t->th, KP_C_NET_QUEUE);
 	v->what = says(k, call);
 	return 1;
+}
+
+/* Signals that mean what processes agree on. Others stop, end, or tell of children and terminals. */
+static bool is_message(uint64_t sig)
+{
+	return sig == 10 || sig == 12 || sig == 23 || sig == 29 || sig >= 32;	/* USR1, USR2, URG, IO, real-time */
 }
 
 /* A signal from another process that ended the wait: how PostgreSQL hands over a lock. */
@@ -134,7 +140,7 @@ const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t)
 
 		if (e->t > t->to + KC_MS)
 			break;
-		if (kc_same_proc(k->w, e->pth, t->th) && e->th == t->wake->pth && !kc_same_proc(k->w, e->th, t->th))
+		if (is_message(e->a[0]) && kc_same_proc(k->w, e->pth, t->th) && e->th == t->wake->pth && !kc_same_proc(k->w, e->th, t->th))
 			return e;
 	}
 	return NULL;

@@ -315,6 +315,48 @@ static void stopped(void **state)
 	rows_free(w);
 }
 
+/* Stopped in the middle of a sleep: the first half was slept on purpose, whoever ended it. */
+static void stopped_asleep(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), main = thread(w, 2847, 2846, "api-worker", "/a", -10), bash = thread(w, 66, 66, "bash", "/b", -10);
+	const struct kp_graph *g;
+	struct kp_row *r = event(w, KP_K_SIG_SEND, &bash, 60, 60);
+
+	r->peer = main.t;
+	r->a[0] = 19;
+	sys(w, KP_K_SYS_clock_nanosleep, &th, 9.99, 60.02, -516);
+	sleeps(w, &th, 10, 60, S, "do_nanosleep+0x1", main.t, TASK);
+	sleeps(w, &th, 60.02, 160, STOPPED, NULL, bash.t, TASK);
+	until(w, &main, 200);
+	until(w, &bash, 200);
+	respond(w, &th, 170, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_TIMER), 50);
+	is_about(ms_of(g, KP_C_PROCESS_STOPPED), 100);
+	assert_int_equal(culprit(g, KP_C_PROCESS_STOPPED), 66);
+	rows_free(w);
+}
+
+/* pause() has no timer: while it lasts nobody knows what would end it. */
+static void pauses(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), other = thread(w, 9, 9, "other", "/", 0);
+	const struct kp_graph *g;
+	struct kp_row *r;
+
+	r = sys(w, KP_K_SYS_pause, &th, 9.99, 500, 0);
+	r->flags = KP_F_OPEN;
+	leave(w, &th, 10, S, NULL);
+	event(w, KP_K_SCHED_SLEEP, &th, 10, 500)->flags = KP_F_OPEN;
+	until(w, &other, 510);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_TIMER), 0);
+	is_about(ms_of(g, KP_C_UNKNOWN), 500);
+	rows_free(w);
+}
+
 static bool has_depth(const struct kp_graph *g, uint32_t pid, uint32_t depth)
 {
 	for (uint32_t i = 0; i < g->nsteps; i++)
@@ -385,7 +427,7 @@ int main(void)
 		cmocka_unit_test(put_to_sleep_by_quota), cmocka_unit_test(disk_read),
 		cmocka_unit_test(disk_alone), cmocka_unit_test(disk_sync), cmocka_unit_test(disk_write),
 		cmocka_unit_test(disk_throttled), cmocka_unit_test(page_throttled), cmocka_unit_test(journal), cmocka_unit_test(writeback),
-		cmocka_unit_test(timer), cmocka_unit_test(stopped), cmocka_unit_test(pipe_followed), cmocka_unit_test(child),
+		cmocka_unit_test(timer), cmocka_unit_test(stopped), cmocka_unit_test(stopped_asleep), cmocka_unit_test(pauses), cmocka_unit_test(pipe_followed), cmocka_unit_test(child),
 		cmocka_unit_test(honest),
 	};
 

@@ -238,6 +238,28 @@ static void row_lock(void **state)
 	rows_free(w);
 }
 
+/* Signals that stop a process, or tell it of a child, hand nothing over. */
+static void no_lock_by_signal(void **state)
+{
+	static const int sig[] = { 2, 15, 17, 18, 19 };
+
+	for (unsigned i = 0; i < sizeof(sig) / sizeof(*sig); i++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), bash = thread(w, 81, 81, "bash", "/db", -10);
+		struct kp_row *r;
+
+		sys(w, KP_K_SYS_epoll_wait, &th, 9.99, 400.02, -4);
+		sleeps(w, &th, 10, 400, S, "do_epoll_wait+0x1", bash.t, TASK);
+		r = event(w, KP_K_SIG_SEND, &bash, 399.99, 399.99);
+		r->peer = th.t;
+		r->a[0] = sig[i];
+		until(w, &bash, 500);
+		respond(w, &th, 410, HTTP_OK);
+		is_about(ms_of(explain(w), KP_C_LOCK), 0);
+		rows_free(w);
+	}
+}
+
 /* The holder of the row had itself waited for another backend's row until then. */
 static void row_lock_chain(void **state)
 {
@@ -271,7 +293,7 @@ int main(void)
 		cmocka_unit_test(file_lock), cmocka_unit_test(no_bystander), cmocka_unit_test(kernel_lock),
 		cmocka_unit_test(lock_chain), cmocka_unit_test(rwlock), cmocka_unit_test(holder_of_whom_a_row_is_missing),
 		cmocka_unit_test(holder_was_held_up), cmocka_unit_test(other_lock), cmocka_unit_test(never_released),
-		cmocka_unit_test(handed_over), cmocka_unit_test(row_lock), cmocka_unit_test(row_lock_chain),
+		cmocka_unit_test(handed_over), cmocka_unit_test(row_lock), cmocka_unit_test(no_lock_by_signal), cmocka_unit_test(row_lock_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

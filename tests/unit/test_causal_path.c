@@ -264,8 +264,9 @@ static void hung(void **state)
 
 static void peers(void **state)
 {
-	static const struct { int port; uint16_t kind; bool again; } of[] = {
-		{ 6379, KP_C_NET_PEER, false }, { 53, KP_C_NET_DNS, false }, { 6379, KP_C_NET_RETRANSMIT, true },
+	static const struct { int port; uint16_t kind; bool again, vain; } of[] = {
+		{ 6379, KP_C_NET_PEER, false, false }, { 53, KP_C_NET_DNS, false, false }, { 6379, KP_C_NET_RETRANSMIT, true, false },
+		{ 6379, KP_C_NET_PEER, false, true }, { 53, KP_C_NET_DNS, false, true }, { 53, KP_C_NET_RETRANSMIT, true, true },
 	};
 
 	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
@@ -275,9 +276,10 @@ static void peers(void **state)
 		struct kp_row *r;
 
 		message(w, KP_K_TCP_SEND, &th, 9, sock_to(w, 33000, of[i].port), "x", 1)->a[0] = 1;
-		sys(w, KP_K_SYS_recvfrom, &th, 9.9, 60.02, 10);
-		sleeps(w, &th, 10, 60, S, "sk_wait_data+0x1", by.t, SOFTIRQ);
-		message(w, KP_K_TCP_RECV, &th, 60.03, sock_to(w, 33000, of[i].port), "y", 1)->a[0] = 1;
+		sys(w, of[i].vain ? KP_K_SYS_poll : KP_K_SYS_recvfrom, &th, 9.9, 60.02, of[i].vain ? 0 : 10);
+		sleeps(w, &th, 10, 60, S, of[i].vain ? "poll_schedule_timeout+0x1" : "sk_wait_data+0x1", by.t, of[i].vain ? HARDIRQ : SOFTIRQ);
+		if (!of[i].vain)
+			message(w, KP_K_TCP_RECV, &th, 60.03, sock_to(w, 33000, of[i].port), "y", 1)->a[0] = 1;
 		if (of[i].again) {
 			r = event(w, KP_K_TCP_RETRANSMIT, &by, 40, 40);
 			r->obj = sock_to(w, 33000, of[i].port);

@@ -70,6 +70,7 @@ deps:
 
 demo:
 	@tests/deps.sh build demo
+	@$(MAKE) --no-print-directory -j$(shell nproc) tools examples
 	@$(MAKE) --no-print-directory demo-run
 
 demo-run: tools examples

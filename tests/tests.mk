@@ -14,7 +14,7 @@ TEST_LIBS := -Wl,--as-needed -lbpf -lelf -lz -lpcre2-8 -ljansson -lgvc -lcgraph 
 
 RUN      := KP_BIN=$(abspath $(B)/bin) KP_BUILD=$(abspath $(B)) KP_EXAMPLES=$(abspath $(B)/examples) tests/run.sh
 RUN_ASAN := KP_BIN=$(abspath $(B)/asan/bin) KP_BUILD=$(abspath $(B)/asan) KP_EXAMPLES=$(abspath $(B)/examples) tests/run.sh
-SUB      := $(MAKE) --no-print-directory
+SUB      := $(MAKE) --no-print-directory -j$(shell nproc)
 
 # Test programs are no library: their functions need no prototypes elsewhere.
 $(B)/tests/test_%: tests/unit/test_%.c $(B)/libkp.a

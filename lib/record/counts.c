@@ -229,12 +229,10 @@ static void forget_gone(struct kp_counts *c)
 static int read_processes(struct kp_counts *c, struct kp_record *r, uint64_t now)
 {
 	struct shot swap;
-	int rc = read_all(c->counts, &c->now);
+	int rc;
 
-	if (rc)
-		return rc;
 	qsort(c->now.p, c->now.n, sizeof(*c->now.p), by_tgid);
-	rc = process_rows(c, r, now);
+	rc = c->last ? process_rows(c, r, now) : 0;
 	forget_gone(c);
 	swap = c->was;
 	c->was = c->now;
@@ -283,21 +281,26 @@ static int read_cpus(struct kp_counts *c, struct kp_record *r, uint64_t now)
 	return rc;
 }
 
-/* On a host with very many processes less often, so that reading takes 2 % of a CPU at most. */
-int kp_counts_read(struct kp_counts *c, struct kp_record *r, uint64_t now)
+/*
+ * On a host with very many processes less often, so that reading takes 2 % of a CPU at most. The rows are of the
+ * time at which all had been read: none is of a process that has begun after it, which nobody would know yet.
+ * The first reading gives none: the programs count from before the recording on.
+ */
+int kp_counts_read(struct kp_counts *c, struct kp_record *r, uint64_t begun)
 {
-	uint64_t took;
-	int rc = 0;
+	bool processes = c->mem || c->io;
+	uint64_t now, took;
+	int rc;
 
-	if (now < c->next)
+	if (begun < c->next)
 		return 0;
-	if (c->irq)
+	rc = processes ? read_all(c->counts, &c->now) : 0;
+	now = kp_now_mono();
+	if (!rc && c->irq)
 		rc = read_cpus(c, r, now);
-	if (!c->last)
-		c->last = r->started;
-	if (!rc && (c->mem || c->io))
+	if (!rc && processes)
 		rc = read_processes(c, r, now);
-	took = kp_now_mono() - now;
+	took = kp_now_mono() - begun;
 	c->last = now;
 	c->next = took > TICK / 50 ? now + 50 * took : now;
 	return rc;

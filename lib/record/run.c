@@ -281,6 +281,7 @@ static int tick(struct kp_record *r, uint64_t now)
 	kp_resolve_tick(r->res, now);
 	if (!rc)
 		rc = kp_counts_read(r->counts, r, now);
+	now = kp_now_mono(); /* our own rows are in order, too */
 	/* Where no ring was half full, none has overflowed. */
 	if (!rc && (r->pressed || second)) {
 		r->pressed = false;
@@ -336,6 +337,8 @@ static int begin(struct kp_record *r)
 	r->next_key = now + KEY_EVERY;
 	rc = clock_row(r, now);
 	if (!rc)
+		rc = kp_counts_read(r->counts, r, now);
+	if (!rc)
 		rc = kp_rec_keyframe(r);
 	if (!rc && r->child.pid && !r->stops)
 		kp_child_go(&r->child);
@@ -370,12 +373,13 @@ static int finish(struct kp_record *r)
 		rc = kp_rec_look(r);
 	if (!rc)
 		rc = kp_rec_open(r, r->o.min_dur);
+	/* Before: the programs go one by one, and who begins then would be counted, but not known. */
+	if (!rc)
+		rc = kp_counts_read(r->counts, r, kp_now_mono());
 	kp_rec_detach(r);
 	if (!rc)
 		rc = drain_all(r);
 	now = kp_now_mono();
-	if (!rc)
-		rc = kp_counts_read(r->counts, r, now);
 	if (!rc)
 		rc = kp_losses_read(r->losses, r, now);
 	if (!rc)

@@ -278,8 +278,10 @@ int main(int argc, char **argv)
 	struct kp_err err = { 0 };
 
 	first = kp_opts(&tool, argc, argv, true, &a.common, take, &a, &status);
-	if (first < 0)
+	if (first < 0) {
+		free(a.pids);
 		return status;
+	}
 	trouble = first < argc ? 125 : KP_EXIT_FAIL;
 	if (first < argc)
 		a.rec.command = argv + first;

@@ -389,7 +389,7 @@ for i, c in enumerate(chunks): open("chunk%d.kp" % i, "wb").write(c)'
 @test "counters of a process agree with what the kernel says it used" {
 	cp "$(command -v dd)" ddtest	# others may run a dd, too
 	"$record" -q -e 'count.*,proc.exit' -o f.kp -- bash -c 'TIMEFORMAT="%U %S"
-		time ./ddtest if=/dev/zero of=/dev/null bs=64k count=40000 2>/dev/null
+		time ./ddtest if=/dev/zero of=/dev/null bs=64k count=200000 2>/dev/null
 		./ddtest if=/dev/zero of=big bs=1M count=20 2>/dev/null' 2>used
 	"${PYTHON:-python3}" - <<-'END'
 		import json, subprocess, sys, os

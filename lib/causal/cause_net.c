@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sockets: a wait is explained by the message that ended it, or by the answer that did not come; go on at the sender's. */
+#include <string.h>
+
 #include <kp/kinds.h>
 #include <kp/proto.h>
 #include <kp/util.h>
@@ -206,8 +208,28 @@ static void blame_reader(struct kc_walk *k, const struct kc_wait *t, struct kc_v
 		kc_accuse(v, reader, t->to - t->from, "did not read from the connection");
 }
 
+/*
+ * Whoever waits to the end for another connection, or for the next request on this one, is done with this request, or
+ * somebody else has it: not for that does it wait. Without losses a request may come in pieces.
+ */
+static bool gone_on(const struct kc_walk *k, const struct kc_wait *t)
+{
+	const struct kp_obj *o = t->sys ? t->sys->obj : NULL, *c = k->w->target.conn;
+
+	if (t->th != k->target || !c || !k->w->target.open)
+		return false;
+	return (t->class == KC_W_ACCEPT && t->p->open) || (t->class == KC_W_RECV && k->w->losses && o && o->type == KP_OBJ_SOCKET &&
+					   o->lport == c->lport && o->rport == c->rport && !memcmp(o->raddr, c->raddr, sizeof(o->raddr)));
+}
+
 int kc_cause_net(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
+	if (gone_on(k, t)) {
+		kc_leaf(v, KP_C_UNKNOWN, false);
+		v->what = kc_what(k, "waits for another request");
+		v->says = "its thread had gone on to other requests";
+		return 1;
+	}
 	v->ev = t->wake;
 	v->obj = t->sys ? t->sys->obj : NULL;
 	switch (t->class) {

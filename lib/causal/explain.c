@@ -200,19 +200,27 @@ static int more_ns(const void *x, const void *y)
 	return a->ns < b->ns ? 1 : a->ns > b->ns ? -1 : (int)a->kind - (int)b->kind;
 }
 
-/* What could be better: not the target's own work, unless there is nothing else to speak of. */
+/*
+ * What could be better: not the target's own work, unless there is nothing else to speak of. Where more is unknown
+ * than anything else took, the root cause may be in that.
+ */
 static void mark_root(struct kp_graph *g)
 {
 	struct kp_cause *best = NULL, *self = NULL;
+	uint64_t unknown = 0;
 
 	for (uint32_t i = 0; i < g->ncauses; i++) {
 		struct kp_cause *c = &g->causes[i];
 
 		if (c->kind == KP_C_CPU_SELF)
 			self = c;
-		else if (c->kind != KP_C_UNKNOWN && !best)
+		else if (c->kind == KP_C_UNKNOWN)
+			unknown = c->ns;
+		else if (!best)
 			best = c;
 	}
+	best = best && best->ns >= unknown ? best : NULL;
+	self = self && self->ns >= unknown ? self : NULL;
 	if (best && (best->share >= 0.1 || !self || best->ns >= self->ns))
 		best->root = true;
 	else if (self)

@@ -22,6 +22,8 @@ struct sc_req {			/* received by a service and not done with */
 	bool answered;
 	bool nested;		/* asked for by a thread that itself serves a request */
 	bool matched;		/* its send was seen */
+	uint64_t next_at;	/* when the next request came on its connection, 0 none did */
+	uint64_t losses;	/* rows that had been lost when it came */
 };
 
 struct sc_send { uint32_t from, to; uint64_t start, end; uint32_t host, source; const struct kp_task *task; };

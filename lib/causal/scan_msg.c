@@ -18,6 +18,7 @@ struct at {
 	struct sc_conn *c;
 	uint8_t side;
 	struct kp_msg m;
+	bool gap;		/* bytes were sent before it of which there is no row */
 };
 
 static struct sc_conn *conn_of(struct kp_scan *s, const struct kp_obj *o, uint32_t host, bool make, uint8_t *side)
@@ -58,6 +59,16 @@ static void finish(struct kp_scan *s, struct sc_conn *c)
 	unlink_req(q);
 	sc_offer(s, s->best, &s->nbest, &q->t, q->nested);
 	free(q);
+}
+
+/* Its answer is among the rows that were lost: it had come before the next request, or else that is not known. */
+static void answer_lost(struct kp_scan *s, struct sc_conn *c)
+{
+	struct sc_req *q = c->open[0];
+
+	q->t.open = false;
+	q->t.end = q->next_at;
+	finish(s, c);
 }
 
 static void give_up(struct sc_req *q, uint64_t t)
@@ -157,6 +168,8 @@ static int begin(struct at *a)
 		c->open[c->nopen - 1]->pos = (uint32_t)a->r->a[0];
 		return 0;
 	}
+	if (c->nopen)
+		c->open[c->nopen - 1]->next_at = a->t;
 	if (c->nopen == SC_PIPE)
 		finish(s, c);
 	q = calloc(1, sizeof(*q));
@@ -168,6 +181,7 @@ static int begin(struct at *a)
 	q->tid = a->r->task->tid;
 	q->pos = (uint32_t)a->r->a[0];
 	q->side = !a->side;
+	q->losses = s->losses;
 	name(a, &q->t);
 	q->next = s->open;
 	q->at = &s->open;
@@ -193,6 +207,9 @@ static void answer(struct at *a)
 	if (q->answered && a->m.type == KP_MSG_RESPONSE && c->nopen > 1) {
 		finish(a->s, c);
 		q = c->open[0];
+	} else if (!q->answered && a->gap && c->nopen > 1) {
+		answer_lost(a->s, c);
+		q = c->open[0];
 	}
 	q->answered = true;
 	q->t.open = false;
@@ -210,8 +227,10 @@ static void answer(struct at *a)
 static void sent(struct at *a)
 {
 	struct sc_conn *c = a->c;
+	const struct sc_send *last = &c->send[a->side][(c->nsend[a->side] - 1) % SC_SENDS];
 	struct sc_send *d = &c->send[a->side][c->nsend[a->side]++ % SC_SENDS];
 
+	a->gap = has_position(a->r) && last->task && last->to != (uint32_t)(a->r->a[0] - (uint64_t)a->r->ret);
 	*d = (struct sc_send){ (uint32_t)(a->r->a[0] - (uint64_t)a->r->ret), (uint32_t)a->r->a[0], a->t - a->r->dur, a->t,
 			       a->host, a->r->source, a->r->task };
 	if (!c->nopen)
@@ -304,8 +323,14 @@ void sc_finish_all(struct kp_scan *s)
 	for (int b = 0; b < SC_BUCKETS; b++)
 		for (struct sc_conn *c = s->conn[b]; c; c = c->next)
 			while (c->nopen) {
-				if (c->open[0]->t.open)
-					c->open[0]->t.end = s->last;
+				struct sc_req *q = c->open[0];
+
+				if (q->t.open && q->next_at && (s->losses > q->losses || s->unknown_loss)) {
+					answer_lost(s, c);
+					continue;
+				}
+				if (q->t.open)
+					q->t.end = s->last;
 				finish(s, c);
 			}
 }

@@ -17,6 +17,7 @@ struct at {
 	uint64_t start, t;
 	struct kp_msg m;
 	bool known;		/* of a protocol that we speak */
+	bool gap;		/* bytes were sent before it of which there is no row */
 	struct en_ids ids;
 };
 
@@ -180,6 +181,16 @@ static int asked(struct at *a, struct en_work **begun)
 	return rc;
 }
 
+/* Its answer is among the rows that were lost; when the next request came it had been given. */
+static void answer_lost(struct en_conn *c)
+{
+	struct en_work *w = en_queue_pop(&c->srv);
+
+	if (w->end > c->srv.w[0]->begin)
+		w->end = c->srv.w[0]->begin;
+	en_work_put(w);
+}
+
 /* Does the answer say itself that it is complete? */
 static bool is_final(const struct at *a)
 {
@@ -198,6 +209,9 @@ static int answer(struct at *a)
 	if (c->srv.n > 1 && w->answered && a->m.type == KP_MSG_RESPONSE) {
 		done(w);
 		en_work_put(en_queue_pop(&c->srv));
+		w = c->srv.w[0];
+	} else if (c->srv.n > 1 && !w->answered && a->gap) {
+		answer_lost(c);
 		w = c->srv.w[0];
 	}
 	w->answered = true;
@@ -302,6 +316,7 @@ static int sent(struct at *a)
 	int client = client_of(a->c);
 	bool longer = s && continues(a, s);
 
+	a->gap = s && s->position && has_position(r) && s->to != (uint32_t)(r->a[0] - r->ret);
 	if (longer) {
 		s->to = (uint32_t)r->a[0];
 	} else {

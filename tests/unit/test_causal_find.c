@@ -171,10 +171,80 @@ static void task_and_interval(void **state)
 	rows_free(w);
 }
 
+/* Three requests on one connection; of the first answer there is no row: the second one is not the first's. */
+static void answer_is_lost(void **state)
+{
+	struct kp_select_opts o = { .by = KP_SEL_SLOWEST, .n = 8 };
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a");
+	const struct kp_target *t;
+	uint32_t n;
+
+	tx(w, &th, 5, HTTP, CLIENT, HTTP_OK);
+	rx(w, &th, 10, HTTP, CLIENT, HTTP_REQ("req-2"));
+	w->seq[HTTP] += 100;	/* its answer */
+	rx(w, &th, 40, HTTP, CLIENT, HTTP_REQ("req-3"));
+	tx(w, &th, 45, HTTP, CLIENT, HTTP_OK);
+	rx(w, &th, 50, HTTP, CLIENT, HTTP_REQ("req-4"));
+	tx(w, &th, 65, HTTP, CLIENT, HTTP_OK);
+	until(w, &th, 1000);
+	assert_int_equal(scan(w, &o, &t, &n), 0);
+	assert_int_equal(n, 4);
+	assert_string_equal(t[0].request->p, "req-2");
+	assert_int_equal(t[0].end - t[0].start, 30 * MS);
+	assert_false(t[0].open);
+	assert_string_equal(t[1].request->p, "req-4");
+	assert_int_equal(t[1].end - t[1].start, 15 * MS);
+	assert_string_equal(t[2].request->p, "req-3");
+	assert_int_equal(t[2].end - t[2].start, 5 * MS);
+	rows_free(w);
+}
+
+/* Neither it nor the one behind it was seen to be answered: where rows were lost the first one was, else it was pipelined. */
+static void moved_on(void **state)
+{
+	for (int lost = 0; lost < 2; lost++) {
+		struct kp_select_opts o = { .by = KP_SEL_REQUEST, .id = "req-1" };
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a");
+		const struct kp_target *t;
+		uint32_t n;
+
+		if (lost)
+			event(w, KP_K_LOSS_KERNEL, NULL, 0, 30)->a[0] = 7;
+		rx(w, &th, 40, HTTP, CLIENT, HTTP_REQ("req-2"));
+		until(w, &th, 1000);
+		assert_int_equal(scan(w, &o, &t, &n), 0);
+		assert_int_equal(t->open, !lost);
+		is_about((double)(t->end - t->start) / 1e6, lost ? 40 : 1000);
+		rows_free(w);
+	}
+}
+
+/* Its thread waits for other connections: who has the request now is not known, and nobody is to blame. */
+static void thread_accepts(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), by = thread(w, 9, 9, "by", "/", 0);
+	const struct kp_graph *g;
+
+	sys(w, KP_K_SYS_accept4, &th, 9.99, 2000, 0)->flags = KP_F_OPEN;
+	leave(w, &th, 10, S, NULL);
+	event(w, KP_K_SCHED_SLEEP, &th, 10, 2000)->flags = KP_F_OPEN;
+	until(w, &by, 2000);
+	g = explain(w);
+	assert_string_equal(g->outcome, "open");
+	is_about(ms_of(g, KP_C_NET_ACCEPT), 0);
+	is_about(ms_of(g, KP_C_UNKNOWN), 1990);
+	assert_int_equal(root(g), KP_C_MAX);
+	rows_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context), cmocka_unit_test(task_and_interval),
+		cmocka_unit_test(answer_is_lost), cmocka_unit_test(moved_on), cmocka_unit_test(thread_accepts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,29 @@ static void pipelined(void **state)
 	world_free(w);
 }
 
+/* Of an answer there is no row: what was sent says so by its position, and the next answer is the next request's. */
+static void answer_is_lost(void **state)
+{
+	struct world *w = world_new();
+	const struct kp_task *a = task(w, 10, 11, "api");
+	unsigned r2, r4;
+
+	rx(w, a, 10, WEB, C1, POST("r1"));
+	tx(w, a, 11, WEB, C1, OK);
+	rx(w, a, 13, WEB, C1, POST("r2"));
+	r2 = row(w, READ, a, 14, 15);
+	w->seq[WEB] += 100;
+	rx(w, a, 20, WEB, C1, POST("r3"));
+	tx(w, a, 24, WEB, C1, OK);
+	rx(w, a, 30, WEB, C1, POST("r4"));
+	r4 = row(w, READ, a, 32, 33);
+	tx(w, a, 34, WEB, C1, OK);
+	done(w);
+	assert_string_equal(req(w, r2), "r2");
+	assert_string_equal(req(w, r4), "r4");
+	world_free(w);
+}
+
 /* client -> api -> database; the send's row is written after the receive's. One backend serves two requests. */
 static void chain(void **state)
 {
@@ -484,7 +507,7 @@ static void told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_thread), cmocka_unit_test(two_threads), cmocka_unit_test(pipelined),
+		cmocka_unit_test(one_thread), cmocka_unit_test(two_threads), cmocka_unit_test(pipelined), cmocka_unit_test(answer_is_lost),
 		cmocka_unit_test(chain), cmocka_unit_test(late_answer), cmocka_unit_test(ids),
 		cmocka_unit_test(handed_over), cmocka_unit_test(hangs_up), cmocka_unit_test(event_loop),
 		cmocka_unit_test(order), cmocka_unit_test(through_pipe), cmocka_unit_test(told), cmocka_unit_test(unknown_protocol),

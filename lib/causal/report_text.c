@@ -453,5 +453,7 @@ int kp_report_text(FILE *f, const struct kp_graph *g, bool color)
 		return rc;
 	table(&o);
 	foot(&o);
+	if (fflush(f))	/* here, while errno says why */
+		return -errno;
 	return ferror(f) ? -EIO : 0;
 }

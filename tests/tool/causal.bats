@@ -172,6 +172,7 @@ one_line() { [ "$(wc -l <<<"$1")" = 1 ]; }
 		one_line "$output"
 	done
 	run -0 bash -c "set -o pipefail; '$causal' -n 6 -f json load.kp | head -c 1 >/dev/null; exit \${PIPESTATUS[0]}"
+	run -0 bash -c "set -o pipefail; '$causal' -n 6 -f text load.kp 2>err | head -c 1 >/dev/null; cat err; exit \${PIPESTATUS[0]}"
 	[ -z "$output" ]
 }
 

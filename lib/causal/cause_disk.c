@@ -92,6 +92,15 @@ void kc_disk_others(struct kc_walk *k, const struct kc_wait *t, struct kc_verdic
 	share_device(k, t, r, v);
 }
 
+/*
+ * A bio that the wait was for: it went on its way before the wait was over, and nobody can have waited for it much
+ * earlier. Others are of an earlier owner of the same page.
+ */
+static bool waited_for(const struct kc_wait *t, const struct kc_ev *e)
+{
+	return e->kind == KP_K_BLK_BIO && e->t <= t->p->to && kc_start(e) + KC_MS >= t->p->from;
+}
+
 /* Held back by its group's I/O limit before it became a request at all: who else used up the limit? */
 bool kc_throttled(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
@@ -103,7 +112,7 @@ bool kc_throttled(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 	if (r && kc_overlap_ns(kc_start(r), r->t, t->from, t->to) >= (t->to - t->from) / 2)
 		return false;
 	for (uint32_t i = KC_NONE; (e = kc_overlap(k->w, &k->w->th[t->th].blk, t->from, t->to, &i)); )
-		if (e->kind == KP_K_BLK_BIO) {
+		if (waited_for(t, e)) {
 			uint64_t ns = kc_overlap_ns(kc_start(e), e->t, t->from, t->to);
 
 			if (ns > held) {

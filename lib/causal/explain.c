@@ -42,6 +42,7 @@ static void sort_all(struct kp_world *w)
 	sort_list(w, &w->faults);
 	sort_list(w, &w->reclaim);
 	sort_list(w, &w->sig);
+	sort_list(w, &w->oom);
 	for (uint32_t i = 0; i < w->ncpu; i++)
 		sort_list(w, &w->cpu[i]);
 	for (uint32_t i = 0; i < w->ndev; i++)
@@ -339,6 +340,9 @@ static void put_marks(struct kc_walk *k, struct kp_graph *g, uint32_t th)
 		mark(k, g, k->late, KP_MARK_LATE, k->late_th, buf);
 	} else if (t->status && !t->open && !k->give_up) {
 		snprintf(buf, sizeof(buf), "answers %d", t->status);
+		mark(k, g, t->end, KP_MARK_END, th, buf);
+	} else if (request && t->failed && !t->status && !k->give_up) {
+		kc_how_it_ended(k, th, buf, sizeof(buf));
 		mark(k, g, t->end, KP_MARK_END, th, buf);
 	} else if (t->open) {
 		mark(k, g, t->end, KP_MARK_END, th, "not answered when the recording ended");

@@ -108,6 +108,7 @@ void kp_world_free(struct kp_world *w)
 	list_free(&w->faults);
 	list_free(&w->reclaim);
 	list_free(&w->sig);
+	list_free(&w->oom);
 	free(w->ev);
 	free(w->th);
 	free(w->th_hash);
@@ -221,6 +222,8 @@ static int place(struct kp_world *w, struct kc_ev *e, uint32_t i, uint32_t host)
 		return kc_list_add(&w->cg, i, e->dur);
 	case KP_K_SIG_SEND:
 		return e->pth != KC_NONE ? kc_list_add(&w->sig, i, e->dur) : 0;
+	case KP_K_MM_OOM:
+		return e->pth != KC_NONE ? kc_list_add(&w->oom, i, e->dur) : 0;
 	}
 	if (kp_kind_is_syscall(e->kind) && e->th != KC_NONE)
 		return kc_list_add(&w->th[e->th].sys, i, e->dur);
@@ -261,7 +264,7 @@ static bool is_wanted(const struct kp_row *r)
 	case KP_K_BLK_READ: case KP_K_BLK_WRITE: case KP_K_BLK_FLUSH: case KP_K_BLK_DISCARD: case KP_K_BLK_BIO:
 	case KP_K_MM_FAULT: case KP_K_MM_RECLAIM: case KP_K_MM_THROTTLED: case KP_K_MM_REFAULT:
 	case KP_K_FS_DIRTY_WAIT: case KP_K_FS_SYNC: case KP_K_LOCK_WAIT: case KP_K_COUNT_MEM:
-	case KP_K_KEY_TASK: case KP_K_CG_LIMIT: case KP_K_CG_CPU: case KP_K_SIG_SEND:
+	case KP_K_KEY_TASK: case KP_K_CG_LIMIT: case KP_K_CG_CPU: case KP_K_SIG_SEND: case KP_K_MM_OOM:
 		return true;
 	}
 	return kp_kind_is_syscall(r->kind) && (r->dur >= NO_SLEEP || (r->flags & KP_F_OPEN));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Who gave up, after what limit, and what came too late. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <kp/kinds.h>
 
@@ -105,6 +107,45 @@ static void gave_up(struct kc_walk *k, uint32_t th)
 	k->give_up_th = th;
 	k->end = k->late = k->answer->t;
 	k->late_th = k->answer->th;
+}
+
+static const struct kc_ev *exit_of(const struct kp_world *w, uint32_t th)
+{
+	const struct kc_list *l = &w->th[th].sched;
+
+	for (uint32_t i = l->n; i--; )
+		if (w->ev[l->v[i]].kind == KP_K_PROC_EXIT)
+			return &w->ev[l->v[i]];
+	return NULL;
+}
+
+static bool out_of_memory(const struct kp_world *w, uint32_t th, uint64_t t)
+{
+	for (uint32_t i = 0; i < w->oom.n; i++) {
+		const struct kc_ev *e = &w->ev[w->oom.v[i]];
+
+		if (kc_same_proc(w, e->pth, th) && e->t <= t + KC_SEC && e->t + KC_SEC >= t)
+			return true;
+	}
+	return false;
+}
+
+void kc_how_it_ended(struct kc_walk *k, uint32_t th, char *buf, size_t cap)
+{
+	const struct kc_ev *e = exit_of(k->w, th);
+	uint64_t sig = e ? e->a[1] : 0;
+	const char *name = sig && sig < 65 ? sigabbrev_np((int)sig) : NULL;
+
+	if (!e || e->t > k->w->target.end + KC_SEC)
+		snprintf(buf, cap, "closes without an answer");
+	else if (sig && out_of_memory(k->w, th, e->t))
+		snprintf(buf, cap, "killed: out of memory (SIG%s)", name ? name : "?");
+	else if (sig && name)
+		snprintf(buf, cap, "killed (SIG%s)", name);
+	else if (sig)
+		snprintf(buf, cap, "killed (signal %llu)", (unsigned long long)sig);
+	else
+		snprintf(buf, cap, "exits without an answer (code %lld)", (long long)e->a[0]);
 }
 
 void kc_outcome(struct kc_walk *k, uint32_t th)

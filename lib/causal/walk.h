@@ -143,6 +143,8 @@ int kc_walk(struct kc_walk *k, uint32_t th, uint64_t end, uint32_t back, uint64_
 int kc_give(struct kc_walk *k, uint32_t th, uint64_t from, uint64_t to, const struct kc_verdict *v, uint8_t st);
 /* outcome.c: who gave up when, what came late */
 void kc_outcome(struct kc_walk *k, uint32_t th);
+/* Closed without an answer: in words, how that came. */
+void kc_how_it_ended(struct kc_walk *k, uint32_t th, char *buf, size_t cap);
 /* explain.c, nodes.c */
 int kc_graph(struct kc_walk *k, uint32_t th, struct kp_graph **out);
 void kc_who(struct kc_walk *k, uint32_t th, struct kp_who *who);

@@ -84,7 +84,7 @@ struct kp_world {
 	struct kc_dev *dev;	uint32_t ndev, cap_dev;
 	struct kc_list *cpu;	uint32_t ncpu;	/* sched.switch per CPU (host 0..: host * 4096 + cpu is folded) */
 	struct kc_list count, keys, cg, faults;	/* count.mem, key.task, cg.*, mm.refault */
-	struct kc_list reclaim, sig;
+	struct kc_list reclaim, sig, oom;
 	uint64_t losses;	/* rows lost between from and to */
 	uint64_t first, last;	/* of the events kept */
 	bool sorted;

@@ -219,6 +219,26 @@ static void disk_throttled(void **state)
 	rows_free(w);
 }
 
+/* Bios that went on after the wait, or were waited for long before it, are not what it was for. */
+static void others_bio(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a");
+	const struct kp_obj *vda = device(w, "vda", 9);
+	const struct kp_graph *g;
+
+	sys(w, KP_K_SYS_fsync, &th, 9.9, 100.02, 0);
+	io(w, KP_K_BLK_BIO, &th, 10, 140, vda);
+	io(w, KP_K_BLK_BIO, &th, 1, 95, vda);
+	io(w, KP_K_BLK_WRITE, &th, 60, 100, vda);
+	sleeps(w, &th, 10, 100, D, NULL, NULL, HARDIRQ);
+	respond(w, &th, 150, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_DISK_THROTTLED), 0);
+	is_about(ms_of(g, KP_C_DISK_SYNC), 90);
+	rows_free(w);
+}
+
 /* The same for a page of a file; and where it was a request of an upper device all the time, that is what it is. */
 static void page_throttled(void **state)
 {
@@ -426,7 +446,7 @@ int main(void)
 		cmocka_unit_test(own_work), cmocka_unit_test(cpu_contention), cmocka_unit_test(cpu_throttled),
 		cmocka_unit_test(put_to_sleep_by_quota), cmocka_unit_test(disk_read),
 		cmocka_unit_test(disk_alone), cmocka_unit_test(disk_sync), cmocka_unit_test(disk_write),
-		cmocka_unit_test(disk_throttled), cmocka_unit_test(page_throttled), cmocka_unit_test(journal), cmocka_unit_test(writeback),
+		cmocka_unit_test(disk_throttled), cmocka_unit_test(page_throttled), cmocka_unit_test(others_bio), cmocka_unit_test(journal), cmocka_unit_test(writeback),
 		cmocka_unit_test(timer), cmocka_unit_test(stopped), cmocka_unit_test(stopped_asleep), cmocka_unit_test(pauses), cmocka_unit_test(pipe_followed), cmocka_unit_test(child),
 		cmocka_unit_test(honest),
 	};

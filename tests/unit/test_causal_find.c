@@ -240,11 +240,50 @@ static void thread_accepts(void **state)
 	rows_free(w);
 }
 
+static const struct kp_mark *last_mark(const struct kp_graph *g)
+{
+	return g->nmarks ? &g->marks[g->nmarks - 1] : NULL;
+}
+
+/* The connection was closed without a word: the story says why. */
+static void killed(void **state)
+{
+	static const struct { int code, sig; bool oom; const char *says; } of[] = {
+		{ 0, 9, true, "killed: out of memory (SIGKILL)" }, { 0, 9, false, "killed (SIGKILL)" }, { 0, 11, false, "killed (SIGSEGV)" },
+		{ 3, 0, false, "exits without an answer (code 3)" }, { -1, 0, false, "closes without an answer" },
+	};
+
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), other = thread(w, 9, 9, "other", "/", 0);
+		const struct kp_graph *g;
+		struct kp_row *r = event(w, KP_K_MM_OOM, &other, 40, 40);
+
+		r->peer = of[i].oom ? th.t : other.t;
+		r = event(w, KP_K_TCP_STATE, &th, 50, 50);
+		r->obj = sock(w, HTTP, CLIENT);
+		r->a[0] = 1;
+		r->a[1] = 4;
+		if (of[i].code >= 0) {
+			r = event(w, KP_K_PROC_EXIT, &th, -500, 50.1);
+			r->a[0] = (uint64_t)of[i].code;
+			r->a[1] = (uint64_t)of[i].sig;
+		}
+		leave(w, &th, 50.2, 64, NULL);
+		until(w, &other, 100);
+		g = explain(w);
+		assert_string_equal(g->outcome, "failed");
+		assert_non_null(last_mark(g));
+		assert_string_equal(last_mark(g)->what, of[i].says);
+		rows_free(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context), cmocka_unit_test(task_and_interval),
-		cmocka_unit_test(answer_is_lost), cmocka_unit_test(moved_on), cmocka_unit_test(thread_accepts),
+		cmocka_unit_test(answer_is_lost), cmocka_unit_test(moved_on), cmocka_unit_test(thread_accepts), cmocka_unit_test(killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

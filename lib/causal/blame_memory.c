@@ -252,7 +252,22 @@ static void score(struct memory *m, const struct scope *s, uint32_t b, double we
 	}
 }
 
-/* No growth in the recording: it was before. Who holds most was then the likeliest, if it is most by far. */
+/* What the group was seen to use, in pages, 0 not known. */
+static uint64_t used_by(const struct kp_world *w, const struct scope *s)
+{
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; s->len && i < w->cg.n; i++) {
+		const struct kc_ev *e = &w->ev[w->cg.v[i]];
+		const struct kp_str *n = e->obj ? e->obj->name : NULL;
+
+		if (e->kind == KP_K_CG_LIMIT && n && n->len == s->len && !memcmp(n->p, s->path, n->len) && e->a[1] / 4096 > most)
+			most = e->a[1] / 4096;
+	}
+	return most;
+}
+
+/* No growth in the recording: it was before. Who holds most was then the likeliest, if it is most by far, and much. */
 static struct proc *holder(struct memory *m, const struct scope *s)
 {
 	const struct kp_world *w = m->k->w;
@@ -272,7 +287,7 @@ static struct proc *holder(struct memory *m, const struct scope *s)
 			second = e->a[2];
 		}
 	}
-	return who != KC_NONE && most > 2 * second && most >= 256 ? proc_of(m, who) : NULL;
+	return who != KC_NONE && most > 2 * second && most >= 256 && most >= used_by(w, s) / 2 ? proc_of(m, who) : NULL;
 }
 
 static struct proc *best_other(struct memory *m, double *all, double *own)

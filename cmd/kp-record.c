@@ -87,7 +87,9 @@ static int seconds(const char *val, uint64_t *out, struct kp_err *err)
 		*out = (uint64_t)(s * 1e9);
 		return 0;
 	}
-	return duration("duration", val, out, err);
+	if (kp_parse_duration(val, out) || !*out)
+		return kp_err(err, EINVAL, "--duration takes seconds, or a duration such as 500ms or 10m, not %s", val);
+	return 0;
 }
 
 static int add_pids(struct args *a, const char *val, struct kp_err *err)
@@ -121,9 +123,13 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 
 	switch (key) {
 	case 'p': return add_pids(a, val, err);
-	case O_COMM: a->rec.comm = val; break;
+	case O_COMM:
+		if (!*val)
+			rc = kp_err(err, EINVAL, "--comm must not be empty");
+		a->rec.comm = val;
+		break;
 	case 'g': a->rec.cgroup = val; break;
-	case 'e': a->rec.kinds = val; break;
+	case 'e': a->rec.kinds = val; return kp_record_check_kinds(val, err);
 	case O_MIN_DUR: return duration("min-dur", val, &a->rec.min_dur, err);
 	case O_STACK_MIN:
 		rc = duration("stack-min", val, &a->rec.stack_min, err);

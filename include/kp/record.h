@@ -71,6 +71,8 @@ struct kp_record_sink kp_record_to_writer(struct kp_writer *w);
 
 struct kp_record;
 
+/* Are these kinds, as in opts.kinds? -EINVAL with a line that is meant for who typed them. */
+int kp_record_check_kinds(const char *patterns, struct kp_err *err);
 /*
  * Loads and attaches; from here on rows are collected. -EPERM without privilege, -ENOTSUP without BTF or BPF.
  * A command is started but stops before it becomes the program; see kp_record_run.

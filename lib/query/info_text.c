@@ -191,8 +191,9 @@ static void put_hooks(struct kp_buf *b, const struct info *i)
 			kp_buf_printf(b, "%u  ", h->source);
 		at = b->len;
 		text(b, h->what);
-		while (!b->err && b->len - at < 28)
+		while (!b->err && b->len - at < 26)
 			kp_buf_char(b, ' ');
+		kp_buf_str(b, "  ");
 		if (has(h->how))
 			text(b, h->how);
 		else

@@ -83,7 +83,9 @@ static uint64_t total_size(const struct kp_query_opts *o)
 /* A pattern that no kind matches is a slip of the fingers. */
 static int check_patterns(const struct kp_kinds *kinds, const char *patterns, struct kp_err *err)
 {
-	for (const char *p = patterns; *p; p += *p == ',') {
+	const char *p = patterns;
+
+	do {
 		int len = (int)strcspn(p, ",");
 		const struct kp_kind *k = NULL;
 		char one[64];
@@ -95,7 +97,8 @@ static int check_patterns(const struct kp_kinds *kinds, const char *patterns, st
 				break;
 		if (!k)
 			return kp_err(err, EINVAL, "no kind matches '%s': kp-query --kinds lists them", one);
-	}
+		p += *p == ',';
+	} while (*p);
 	return 0;
 }
 

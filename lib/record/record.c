@@ -35,6 +35,18 @@ bool kp_rec_wants(const struct kp_record *r, uint16_t kind)
 
 /* ---- making ---- */
 
+int kp_record_check_kinds(const char *patterns, struct kp_err *err)
+{
+	struct kp_kinds *kinds;
+	int rc;
+
+	if (kp_kinds_new(&kinds))
+		return kp_err(err, ENOMEM, "out of memory");
+	rc = kp_filter_check(kinds, patterns, err);
+	kp_kinds_free(kinds);
+	return rc;
+}
+
 static int make(struct kp_record *r, struct kp_err *err)
 {
 	struct kp_resolve_opts ro = { 0 };

@@ -76,6 +76,7 @@ for l in sys.stdin:
 
 @test "kinds are chosen by name and glob" {
 	same_rows 'r["kind"].startswith("sys.") or r["kind"] == "sched.wake"' -e 'sys.*,sched.wake'
+	run -2 "$query" -e '' "$S/a.kp"
 	run -2 "$query" -e 'sys.raed' "$S/a.kp"
 	[ "$output" = "kp-query: no kind matches 'sys.raed': kp-query --kinds lists them" ]
 	same_rows 'r["kind"] == "zz.custom"' -e 'zz.*'		# that only the stream knows

@@ -178,6 +178,11 @@ static bool name_part(const struct lex *l, enum token t)
 	return t == T_QUOTED || (t == T_WORD && !isdigit((unsigned char)*l->tok) && *l->tok != '$');
 }
 
+static bool before_name(const struct lex *l, enum token t)
+{
+	return t == T_WORD && (is(l, "ONLY") || is(l, "LATERAL") || is(l, "TABLE"));
+}
+
 /*
  * A table's name behind FROM, INTO or UPDATE: a, a.b, "a"."b". Only what is whole: a word at the end of a cut
  * text may go on. *t is the token behind it.
@@ -186,9 +191,9 @@ static struct kp_span table_name(struct lex *l, struct kp_msg *m, enum token *t)
 {
 	const char *begin, *end;
 
-	if (*t == T_WORD && (is(l, "ONLY") || is(l, "LATERAL") || is(l, "TABLE")))
+	if (before_name(l, *t))
 		*t = next_code(l, m);
-	if (!name_part(l, *t))
+	if (!name_part(l, *t) || before_name(l, *t))	/* reserved words, so not a table's name */
 		return kp_span(NULL, 0);
 	begin = l->tok;
 	for (;;) {

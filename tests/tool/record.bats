@@ -81,7 +81,7 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 }
 
 @test "-e with a name that is none is a mistake, and the nearest is named (anywhere)" {
-	run -1 "$record" -e sys.raed -d 1 -o f.kp
+	run -2 "$record" -e sys.raed -d 1 -o f.kp
 	[[ $output == *"sys.raed"*"sys.read"* ]]
 	[ "${#lines[@]}" = 1 ]
 }

@@ -2,15 +2,34 @@
 /* The rows that the resolver makes itself: keyframes, open calls, clocks. */
 #include "resolve_rows.h"
 
+#include <sys/prctl.h>
+
 static pid_t sleeping_child(void)
 {
 	pid_t pid = fork();
+	char path[32], line[256], *after;
 
 	assert_true(pid >= 0);
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not left over when an assertion fails */
 		for (;;)
 			pause();
 	}
+	/* it is asleep a moment after fork, not at once */
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	for (int i = 0; i < 5000; i++) {
+		FILE *f = fopen(path, "r");
+
+		assert_non_null(f);
+		assert_non_null(fgets(line, sizeof(line), f));
+		fclose(f);
+		after = strrchr(line, ')');
+		assert_non_null(after);
+		if (after[1] && after[2] == 'S')
+			return pid;
+		usleep(1000);
+	}
+	fail_msg("the child does not go to sleep");
 	return pid;
 }
 

@@ -19,7 +19,7 @@
 /* Where a boot's monotonic clock stands on the one line of all sources. */
 static int64_t place_of(const struct kp_source *s)
 {
-	return s->shift + (s->base ? s->base : (int64_t)(s->real0 - s->mono0));
+	return (int64_t)((uint64_t)s->shift + (s->base ? (uint64_t)s->base : s->real0 - s->mono0));
 }
 
 int64_t kp_unify(const struct kp_header *h, uint32_t source)
@@ -28,7 +28,7 @@ int64_t kp_unify(const struct kp_header *h, uint32_t source)
 
 	/* sessions on one boot share its clock */
 	if (!source || kc_host_of(h, source) == 0)
-		return s->shift - z->shift;
+		return (int64_t)((uint64_t)s->shift - (uint64_t)z->shift);
 	return place_of(s) - place_of(z);
 }
 

@@ -370,7 +370,7 @@ static bool sound(const struct kp_block *b)
 	for (uint32_t i = 0; b->c[KP_COL_DUR] && i < n; i++)
 		if (b->c[KP_COL_DUR][i] > (b->c[KP_COL_END] ? b->c[KP_COL_END][i] : 0))
 			return false;
-	return data <= b->data_len && within(b->c[KP_COL_TASK], n, b->ntask) && within(b->c[KP_COL_PEER], n, b->ntask) &&
+	return data <= b->data_len && within(b->c[KP_COL_END], n, KP_MAX_TIME - 1) && within(b->c[KP_COL_TASK], n, b->ntask) && within(b->c[KP_COL_PEER], n, b->ntask) &&
 	       within(b->c[KP_COL_OBJ], n, b->nobj) && within(b->c[KP_COL_STACK], n, b->nstack) &&
 	       within(b->c[KP_COL_STACK2], n, b->nstack) && within(b->c[KP_COL_KIND], n, UINT16_MAX) &&
 	       within(b->c[KP_COL_CPU], n, UINT16_MAX) && within(b->c[KP_COL_FLAGS], n, UINT32_MAX);

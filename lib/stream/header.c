@@ -163,6 +163,17 @@ static void decode_member(struct kp_dec *d, struct kp_view key, struct kp_header
 		kp_dec_skip(d);
 }
 
+static bool sane(const struct kp_header *h)
+{
+	for (uint32_t i = 0; i < h->nsources; i++) {
+		const struct kp_source *s = &h->sources[i];
+
+		if (s->mono0 >= KP_MAX_TIME || s->real0 >= KP_MAX_WALL || s->shift >= (int64_t)KP_MAX_TIME || s->shift <= -(int64_t)KP_MAX_TIME)
+			return false;
+	}
+	return true;
+}
+
 int kp_header_decode(struct kp_header_in *in, const uint8_t *p, size_t n, struct kp_pool *pool, struct kp_kinds *kinds)
 {
 	struct kp_dec d = { .p = p, .left = n, .budget = KP_MAX_ITEM };
@@ -172,7 +183,7 @@ int kp_header_decode(struct kp_header_in *in, const uint8_t *p, size_t n, struct
 		kp_dec_any(&d);
 	for (uint32_t m = kp_dec_map(&d); m && !d.err; m--)
 		decode_member(&d, kp_dec_text(&d), in, pool, kinds);
-	if (!d.err && (d.left || !in->h.version || in->h.nsources > KP_MAX_SOURCES))
+	if (!d.err && (d.left || !in->h.version || in->h.nsources > KP_MAX_SOURCES || !sane(&in->h)))
 		kp_dec_fail(&d);
 	if (!d.err && in->h.incompatible)
 		d.err = -ENOTSUP;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MAX_ENTRIES 65536u
+#define DAY 86400	/* no zone is farther from UTC */
 
 /* Room for one more; *p keeps its n elements. */
 static int room(void **p, uint32_t *cap, uint32_t n, size_t size)
@@ -82,12 +83,14 @@ static int add_source(struct kp_reader *r, const struct kp_source *s, uint32_t *
 			return rc;
 		r->h.sources[i] = *s;
 		r->h.sources[i].base = base_of(r, s);
+		if (s->utc_offset > DAY || s->utc_offset < -DAY)
+			r->h.sources[i].utc_offset = 0;
 		r->src[i] = (struct per_source){ 0 };
 		r->h.nsources++;
 	}
 	set_shift(r, &r->h.sources[i], s);
 	p = &r->src[i];
-	p->line = r->h.sources[i].base + r->h.sources[i].shift;
+	p->line = (int64_t)((uint64_t)r->h.sources[i].base + (uint64_t)r->h.sources[i].shift);
 	p->since = limit(r->o.since, r->o.since_wall, s, false);
 	p->until = limit(r->o.until, r->o.until_wall, s, true);
 	*ix = i;
@@ -177,7 +180,8 @@ void kp_reader_clock(struct kp_reader *r, const struct kp_row *row)
 	struct kp_clock *c;
 
 	now = (int64_t)(kp_reader_wall(r, row->source, row->end) - row->end);
-	if (!row->a[1] || (off - now < 1000 && now - off < 1000) || s->nclock >= MAX_ENTRIES)
+	/* added to and taken off without a sign: these numbers come from outside */
+	if (!row->a[1] || (uint64_t)off - (uint64_t)now + 999 < 1999 || s->nclock >= MAX_ENTRIES)
 		return;
 	if (s->nclock && s->clock[s->nclock - 1].mono >= row->end)
 		return;

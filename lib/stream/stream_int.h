@@ -12,6 +12,9 @@
 /* Limits of the format (kp-stream(5)): what is beyond them is damage. */
 #define KP_MAX_ROWS	65536u			/* in a block */
 #define KP_MAX_ITEM	(16u << 20)		/* bytes of CBOR in an item */
+/* ns, so that a time, what puts it on the line of all sources, and a shift never overflow together: 73 years of uptime */
+#define KP_MAX_TIME	(1ull << 61)
+#define KP_MAX_WALL	(1ull << 62)		/* until 2116 */
 #define KP_MAX_INDEX	(1u << 20)
 #define KP_MAX_SOURCES	4096u
 #define KP_MAX_CLASHES	1024u			/* kinds of a header whose id or name stands for another already */

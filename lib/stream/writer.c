@@ -316,7 +316,7 @@ int kp_writer_row(struct kp_writer *w, const struct kp_row *r, struct kp_err *er
 		return fail(w, err, w->failed, "cannot write the stream");
 	if (r->source >= w->nsrc)
 		return kp_err(err, EINVAL, "a row of source %u, but there are only %u", r->source, w->nsrc);
-	if (r->dur > r->end || r->data_len > MAX_DATA)
+	if (r->dur > r->end || r->end >= KP_MAX_TIME || r->data_len > MAX_DATA)
 		return kp_err(err, EINVAL, "a row that cannot be: dur %llu, end %llu, %u bytes of data",
 			      (unsigned long long)r->dur, (unsigned long long)r->end, r->data_len);
 	s = &w->src[r->source];

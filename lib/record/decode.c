@@ -198,6 +198,7 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 				dk->special = (uint8_t)i;
 		for (int i = k->nargs; sys && i-- > 0;) {
 			string |= k->unit[i] == KP_U_STR;
+			dk->ints |= (k->unit[i] == KP_U_INT) << i;
 			if (!strcmp(k->arg[i], "dfd") || !strcmp(k->arg[i], "dirfd"))
 				dk->dirarg = i;
 			if (!strcmp(k->arg[i], "uaddr"))
@@ -233,6 +234,14 @@ static const struct kp_obj *object(struct kp_decode *d, const struct kp_decode_k
 	if (k->futexarg >= 0 && k->futexarg < ev->h->nargs)
 		return kp_resolve_futex(d->res, ev->h->tgid, ev->a[k->futexarg]);
 	return NULL;
+}
+
+/* A negative int may come in a register with the upper half 0. Where that is not so the argument is a long, or signed already. */
+static void sign_ints(const struct kp_decode_kind *k, struct kp_row *row)
+{
+	for (int i = 0; k->ints >> i; i++)
+		if (k->ints >> i & 1 && !(row->a[i] >> 32))
+			row->a[i] = (uint64_t)(int64_t)(int32_t)row->a[i];
 }
 
 /* Addresses of a program: what they mean only its own files could tell. */
@@ -281,6 +290,7 @@ int kp_decode(struct kp_decode *d, const void *rec, uint32_t len, struct kp_row 
 				.flags = ev.h->flags, .ret = ev.h->ret };
 	row->task = kp_resolve_task(d->res, ev.h->tid, ev.h->tgid, ev.h->start);
 	memcpy(row->a, ev.a, 8 * ev.h->nargs);
+	sign_ints(k, row);
 	row->obj = object(d, k, &ev);
 	if (k->special)
 		special[k->special].fn(d, &ev, row);

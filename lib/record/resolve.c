@@ -172,11 +172,25 @@ static const struct kp_str *frame_of(struct kp_resolve *r, uint64_t addr)
 	return f->s;
 }
 
+/* A stack of who is running begins with how our own program came to look at it: those frames are not the task's. */
+static uint32_t own_frames(const struct kp_str *const *frame, uint32_t n)
+{
+	static const char *const glue[] = { "bpf_trace_run", "__bpf_trace_", "__traceiter_" };
+	enum { DEEPEST = 10 };
+	uint32_t own = 0;
+
+	for (uint32_t i = 0; i < n && i < DEEPEST; i++)
+		for (size_t g = 0; g < sizeof(glue) / sizeof(*glue); g++)
+			if (!strncmp(frame[i]->p, glue[g], strlen(glue[g])))
+				own = i + 1;
+	return own;
+}
+
 const struct kp_stack *kp_resolve_stack(struct kp_resolve *r, const uint64_t *addr, uint32_t n)
 {
 	enum { MAX = 128 };
 	const struct kp_str *frame[MAX];
-	uint32_t k = 0;
+	uint32_t k = 0, own;
 
 	if (!r->sym_tried && n)
 		load_symbols(r);
@@ -186,5 +200,6 @@ const struct kp_stack *kp_resolve_stack(struct kp_resolve *r, const uint64_t *ad
 		if (!frame[k++])
 			return NULL;
 	}
-	return k ? kp_pool_stack(r->pool, frame, k) : NULL;
+	own = own_frames(frame, k);
+	return k > own ? kp_pool_stack(r->pool, frame + own, k - own) : NULL;
 }

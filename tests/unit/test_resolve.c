@@ -419,7 +419,7 @@ static void stacks(void **state)
 	const struct kp_stack *s;
 
 	assert_true(fd >= 0);
-	dprintf(fd, "ffffffff81000100 T schedule\nffffffffc0001000 t ext4_sync_file\t[ext4]\n");
+	dprintf(fd, "ffffffff81000100 T schedule\nffffffff81000200 T bpf_trace_run1\nffffffffc0001000 t ext4_sync_file\t[ext4]\n");
 	close(fd);
 	o.kallsyms = path;
 	f = new_with(&o);
@@ -431,6 +431,11 @@ static void stacks(void **state)
 	assert_string_equal(str(s->frame[1]), "ext4_sync_file+0x4 [ext4]");
 	assert_string_equal(str(s->frame[2]), "0x7f1234");
 	assert_ptr_equal(kp_resolve_stack(f->r, (const uint64_t[]){ 0xffffffff81000112, 0xffffffffc0001004, 0x7f1234 }, 3), s);
+	/* how our own program came to look is not the task's: on top only */
+	s = kp_resolve_stack(f->r, (const uint64_t[]){ 0xffffffffc0001004, 0xffffffff81000204, 0xffffffff81000112 }, 3);
+	assert_int_equal(s->n, 1);
+	assert_string_equal(str(s->frame[0]), "schedule+0x12");
+	assert_null(kp_resolve_stack(f->r, (const uint64_t[]){ 0xffffffffc0001004, 0xffffffff81000204 }, 2));
 	unlink(path);
 	done(f);
 }

@@ -34,7 +34,7 @@ static const struct kp_opt opts[] = {
 	{ -1, NULL, NULL, "How it is written:" },
 	{ O_BUFFER, "buffer", "SIZE", "buffer per CPU (default 16M); what does not fit is lost, and counted" },
 	{ O_DELIMITER, "delimiter", "STRING", "write chunks with STRING after each (for kcat -D)" },
-	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 1)" },
+	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 2)" },
 	{ 0 },
 };
 

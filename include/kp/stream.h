@@ -63,7 +63,7 @@ void kp_header_free(struct kp_header *h);	/* the arrays of a header made by kp_h
 struct kp_writer;
 
 struct kp_write_opts {
-	int level;		/* zstd level, 0: 1 */
+	int level;		/* zstd level, 0: 2 */
 	uint32_t block_rows;	/* rows a block at most, 0: 65536 */
 	uint32_t block_bytes;	/* about the bytes a block at most before compression, 0: 8 MiB */
 	uint64_t chunk_bytes;	/* > 0: start a new chunk (header again) before this many bytes */

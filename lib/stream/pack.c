@@ -12,7 +12,7 @@ int kp_packer_init(struct kp_packer *p, int level)
 	p->zc = ZSTD_createCCtx();
 	if (!p->zc)
 		return -ENOMEM;
-	ZSTD_CCtx_setParameter(p->zc, ZSTD_c_compressionLevel, level ? level : 1);
+	ZSTD_CCtx_setParameter(p->zc, ZSTD_c_compressionLevel, level ? level : 2);
 	ZSTD_CCtx_setParameter(p->zc, ZSTD_c_checksumFlag, 1);
 	ZSTD_CCtx_setParameter(p->zc, ZSTD_c_contentSizeFlag, 1);
 	return 0;

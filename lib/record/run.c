@@ -340,6 +340,8 @@ static int begin(struct kp_record *r)
 		rc = kp_counts_read(r->counts, r, now);
 	if (!rc)
 		rc = kp_rec_keyframe(r);
+	if (!rc)	/* limits are known from the first second on, too */
+		rc = kp_resolve_poll(r->res, now, queue_polled, r);
 	if (!rc && r->child.pid && !r->stops)
 		kp_child_go(&r->child);
 	return rc;
@@ -373,6 +375,8 @@ static int finish(struct kp_record *r)
 		rc = kp_rec_look(r);
 	if (!rc)
 		rc = kp_rec_open(r, r->o.min_dur);
+	if (!rc)
+		rc = kp_resolve_poll(r->res, kp_now_mono(), queue_polled, r);
 	/* Before: the programs go one by one, and who begins then would be counted, but not known. */
 	if (!rc)
 		rc = kp_counts_read(r->counts, r, kp_now_mono());

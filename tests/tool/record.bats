@@ -186,6 +186,35 @@ whole() { "$query" -q --info "$1" | grep -A1 '^Whole' | grep -q yes; }
 	[[ $output == */no/such/group* ]]
 }
 
+# cpu_group: a group with a quota of a tenth of a CPU, in $group
+cpu_group() {
+	for dir in /sys/fs/cgroup/cpu /sys/fs/cgroup/cpu,cpuacct /sys/fs/cgroup; do
+		group=$dir/kp-test-$$
+		mkdir "$group" 2>/dev/null || continue
+		{ echo 5000 >"$group/cpu.cfs_quota_us" && echo 50000 >"$group/cpu.cfs_period_us"; } 2>/dev/null && return
+		{ echo '5000 50000' >"$group/cpu.max"; } 2>/dev/null && return
+		rmdir "$group"
+	done
+	skip "no group with a CPU quota can be made here"
+}
+
+@test "a quota is told at once, and what it did until the end" {
+	cpu_group
+	sh -c 'while :; do :; done' &
+	pids+=($!)
+	echo $! >"$group/cgroup.procs"
+	sleep 0.2
+	"$record" -q -d 0.6 -o f.kp
+	kill -KILL "${pids[0]}"
+	wait "${pids[0]}" || true
+	rmdir "$group"
+	rows f.kp cg.cpu | grep "kp-test-$$\"" | sed -E 's/.*"quota":([0-9]+).*"throttled":([0-9]+).*/\1 \2/' >told
+	[ "$(wc -l <told)" -ge 2 ]
+	read -r quota first <told
+	[ "$quota" = 5000000 ]
+	[ $(($(tail -n 1 told | cut -d' ' -f2) - first)) -ge 5 ]
+}
+
 @test "--min-dur leaves out what was shorter" {
 	"$record" -q --min-dur 50ms -e 'sys.*' -o f.kp -- sh -c 'sleep 0.1; cat /dev/null'
 	[ "$(rows f.kp 'sys.clock_nanosleep' | wc -l)" = 1 ]

@@ -58,6 +58,14 @@ static __noinline int remember_waiter(const struct folio *folio, struct task_str
 	return 0;
 }
 
+/* The page will be somebody else's, for whom kernel threads may read, too. */
+static __always_inline void forget_waiter(const struct folio *folio)
+{
+	__u64 key = (__u64)folio;
+
+	bpf_map_delete_elem(&waiters, &key);
+}
+
 static __always_inline bool is_iomap_dio(const struct bio *bio)
 {
 	return bpf_core_field_exists(((struct iomap_dio *)0)->submit.waiter) && &iomap_dio_bio_end_io &&

@@ -84,6 +84,8 @@ int BPF_PROG(mm_filemap_delete_from_page_cache, struct folio *folio)
 	__u32 n = folio_pages(folio), how;
 	struct proc_count *c;
 
+	if (live.bio_owner)
+		forget_waiter(folio);
 	how = why_gone(p);
 	if (!how)
 		return 0;

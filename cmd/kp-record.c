@@ -15,7 +15,7 @@
 enum { O_COMM = 256, O_MIN_DUR, O_STACK_MIN, O_IDS, O_NO_IDS, O_PAYLOAD, O_BUFFER, O_DELIMITER, O_LEVEL, O_ALL, O_NO_EXCLUDE };
 
 static const struct kp_opt opts[] = {
-	{ -1, NULL, NULL, "What is recorded (everything by default; with COMMAND, it and what it starts):" },
+	{ -1, NULL, NULL, "What is recorded (everything by default; with COMMAND, it and what it starts)" },
 	{ 'p', "pid", "PID[,PID]", "only these processes, and what they start (repeatable)" },
 	{ O_COMM, "comm", "NAME", "only tasks of this name" },
 	{ 'g', "cgroup", "CGROUP", "only tasks in this cgroup or below it (a path)" },
@@ -24,14 +24,14 @@ static const struct kp_opt opts[] = {
 	{ O_STACK_MIN, "stack-min", "DUR", "take stacks of sleeps from here on (default 1ms; 0: never)" },
 	{ O_ALL, "all", NULL, "with COMMAND: record everything else meanwhile, too" },
 	{ O_NO_EXCLUDE, "no-exclude", NULL, "record also readers of the output and ssh, see kp-record(1)" },
-	{ -1, NULL, NULL, "What is kept of messages on sockets:" },
+	{ -1, NULL, NULL, "What is kept of messages on sockets" },
 	{ O_IDS, "ids", NULL, "method, path, status and ids, no content (default)" },
 	{ O_NO_IDS, "no-ids", NULL, "nothing" },
 	{ O_PAYLOAD, "payload", "BYTES", "the first bytes of each message as they are, passwords and all" },
-	{ -1, NULL, NULL, "When it ends (else with ^C or when COMMAND ends):" },
+	{ -1, NULL, NULL, "When it ends (else with ^C or when COMMAND ends)" },
 	{ 'd', "duration", "SECONDS", "after so long" },
 	{ 'n', "count", "COUNT", "after exactly so many events" },
-	{ -1, NULL, NULL, "How it is written:" },
+	{ -1, NULL, NULL, "How it is written" },
 	{ O_BUFFER, "buffer", "SIZE", "buffer per CPU (default 16M); what does not fit is lost, and counted" },
 	{ O_DELIMITER, "delimiter", "STRING", "write chunks with STRING after each (for kcat -D)" },
 	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 2)" },
@@ -72,8 +72,11 @@ static int number(const char *opt, const char *val, uint64_t min, uint64_t max, 
 
 static int duration(const char *opt, const char *val, uint64_t *out, struct kp_err *err)
 {
-	if (kp_parse_duration(val, out))
-		return kp_err(err, EINVAL, "--%s takes a duration such as 10ms or 1.5s, not %s", opt, val);
+	bool bare = val[strspn(val, "0123456789.")] == 0;
+
+	/* elsewhere it would be nanoseconds, and -d takes seconds */
+	if (kp_parse_duration(val, out) || (bare && *out))
+		return kp_err(err, EINVAL, "--%s takes a duration with its unit, such as 10ms or 1.5s, not %s", opt, val);
 	return 0;
 }
 

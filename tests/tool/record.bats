@@ -328,7 +328,7 @@ cpu_group() {
 }
 
 @test "wrong options are one line and status 2 (anywhere)" {
-	for o in '-d x' '-d 0' '-d 0ms' '--comm=' '-e sys.raed' '-e ,' '-n 0' '-p 1,x' '--buffer 3' '--payload 9999' '--level 99' '--min-dur 1parsec' '--delimiter='; do
+	for o in '-d x' '-d 0' '-d 0ms' '--comm=' '-e sys.raed' '-e ,' '-n 0' '-p 1,x' '--buffer 3' '--payload 9999' '--level 99' '--min-dur 1parsec' '--min-dur 5' '--stack-min 1' '--delimiter='; do
 		# shellcheck disable=SC2086
 		run -2 timeout 20 "$record" $o -o f.kp
 		[ "${#lines[@]}" = 1 ]

@@ -46,6 +46,7 @@ LIBS_kp-query  := -lpcre2-8
 LIBS_kp-enrich := -ljansson
 LIBS_kp-causal := -ljansson -lpcre2-8
 LIBS_kp-dot    := -lgvc -lcgraph
+VERSION  = $(shell sed -n 's/^.define KP_VERSION "\(.*\)"/\1/p' include/kp/util.h)
 
 all: deps tools
 tools: $(TOOLS:%=$(B)/bin/%)
@@ -85,13 +86,18 @@ $(B)/examples/%: examples/%.c
 	$(CC) -std=gnu11 $(filter-out -Wshadow,$(WARN)) $(CFLAGS) $$(pkg-config --cflags libpq) $< -Wl,--as-needed $$(pkg-config --libs libpq) -ljansson -pthread -lm -o $@
 
 install: tools
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/kp $(DESTDIR)$(PREFIX)/lib \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/kp $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 $(TOOLS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/kp/* $(DESTDIR)$(PREFIX)/include/kp
 	install -m 644 $(B)/libkp.a $(DESTDIR)$(PREFIX)/lib
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: libkp' \
+		'Description: reads, writes and explains kprobe streams (with --static: also all that kp-query, kp-causal and kp-dot need)' \
+		'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lkp $(LIBS_BASE)' \
+		'Libs.private: $(sort $(foreach t,$(TOOLS),$(LIBS_$t)))' >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libkp.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/libkp.pc
 	for s in 1 5 7; do for m in man/*.$$s; do \
 		[ ! -f $$m ] || install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s || exit 1; done; done
 	for t in $(TOOLS); do [ ! -f completions/kp.fish ] || \

@@ -134,6 +134,16 @@ uint32_t rs_task_find(const struct kp_resolve *r, uint32_t tid, uint64_t start);
 /* As kp_resolve_task, with what an iterator or a keyframe knows already (NULL: nothing). */
 struct rs_known { const char *comm; size_t comm_len; uint32_t ns_tid, ns_tgid; bool kthread, later /* /proc can wait */; };
 uint32_t rs_task_get(struct kp_resolve *r, uint32_t tid, uint32_t tgid, uint64_t start, const struct rs_known *k);
+/* A new entry, of which nothing has been read yet; RS_NONE: no memory. */
+uint32_t rs_task_add(struct kp_resolve *r, const struct kp_task *t);
+/* The first entry of those that may belong to this process; the next is its tg_next, RS_NONE ends. */
+uint32_t rs_task_of(const struct kp_resolve *r, uint32_t tgid);
+/* What is true of the task from now on; its old value stays good for rows that have it. */
+void rs_task_become(struct kp_resolve *r, uint32_t i, const struct kp_task *now);
+/* /proc is asked for it when the budget allows it. */
+void rs_task_put_off(struct kp_resolve *r, uint32_t i);
+/* It has ended: known for a while yet, as the rings of other CPUs may still name it. */
+void rs_task_bury(struct kp_resolve *r, uint32_t i, uint64_t now);
 /* Tasks that began before boot (CLOCK_BOOTTIME) and that keyframe r->gen has not seen are gone: their exit was lost. */
 void rs_tasks_sweep(struct kp_resolve *r, uint64_t boot);
 

@@ -140,6 +140,13 @@ static void idle(void *arg, int fd)
 	a->flushed = kp_now_mono();
 }
 
+static int renew(void *arg, struct kp_err *err)
+{
+	struct args *a = arg;
+
+	return a->export ? kp_export_forget(a->export, err) : 0;
+}
+
 /* An operand that is no file, but can be read as an expression. */
 static bool is_expression(const char *s)
 {
@@ -323,7 +330,8 @@ int main(int argc, char **argv)
 	a.q.found = found;
 	a.q.tick = progress;
 	a.q.idle = idle;
-	a.q.found_arg = a.q.tick_arg = a.q.idle_arg = &a;
+	a.q.renew = renew;
+	a.q.found_arg = a.q.tick_arg = a.q.idle_arg = a.q.renew_arg = &a;
 	first = kp_opts(&tool, argc, argv, false, &a.common, take, &a, &status);
 	if (first < 0)
 		return status;

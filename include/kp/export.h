@@ -32,6 +32,8 @@ int kp_export_row(struct kp_export *x, const struct kp_row *row, struct kp_err *
 int kp_export_graph(struct kp_export *x, const struct kp_graph *g, struct kp_err *err);
 /* No more rows for now: what is buffered goes out. */
 int kp_export_flush(struct kp_export *x, struct kp_err *err);
+/* The values of all rows so far are about to go (kp_query_opts.renew): nothing refers to them afterwards. */
+int kp_export_forget(struct kp_export *x, struct kp_err *err);
 /* Ends the output and frees, also after errors; then (ok false) nothing more is written. rows_in: for the provenance. */
 int kp_export_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err);
 

@@ -39,6 +39,11 @@ struct kp_query_opts {
 	kp_find_fn found; void *found_arg;
 	void (*tick)(void *arg); void *tick_arg; /* called every few thousand rows read, NULL: not */
 	void (*idle)(void *arg, int fd); void *idle_arg; /* see kp_read_opts */
+	/*
+	 * Called between two rows, when the values of all rows so far are about to be freed: whoever keeps any lets go
+	 * of them (kp_export_forget). 0, or an error that ends the query. NULL: values stay, and memory grows with them.
+	 */
+	int (*renew)(void *arg, struct kp_err *err); void *renew_arg;
 };
 
 struct kp_query;
@@ -51,7 +56,7 @@ int kp_query_next(struct kp_query *q, const struct kp_row **row, struct kp_err *
 void kp_query_close(struct kp_query *q);
 
 struct kp_reader *kp_query_reader(struct kp_query *q);
-struct kp_pool *kp_query_pool(struct kp_query *q);
+struct kp_pool *kp_query_pool(struct kp_query *q);	/* for texts that live as long as the query; rows' own are in another */
 const struct kp_kinds *kp_query_kinds(struct kp_query *q);
 
 struct kp_query_stats {

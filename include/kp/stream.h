@@ -136,6 +136,14 @@ int kp_reader_open(struct kp_reader **out, const char *const *paths, uint32_t n,
 		   struct kp_kinds *kinds, const struct kp_read_opts *opts, struct kp_err *err);
 /* 1 and a row (valid until the next call), 0 at the end, -errno. */
 int kp_reader_next(struct kp_reader *r, const struct kp_row **row, struct kp_err *err);
+/*
+ * A pool only grows, and a pipe may never end: from now on the values of rows are those of another pool. Those of
+ * the row handed out last are moved into it; those of the pool before are the caller's, who may free it when nothing
+ * of his own refers to it any more. Headers stay in the pool that the reader was opened with, which therefore is
+ * better not the one that is to be renewed. The new one is the caller's, too, and has to live until it is replaced
+ * or the reader closed. 0 or -ENOMEM: then nothing more is to be read.
+ */
+int kp_reader_renew(struct kp_reader *r, struct kp_pool *pool);
 /* Graphs met so far that were not yet taken: 1 and a graph (the caller frees it with kp_graph_free), 0 none. */
 int kp_reader_graph(struct kp_reader *r, struct kp_graph **g);
 /* Sources, hooks, provenance of all inputs so far; more may come as a concatenation is read. */

@@ -184,17 +184,25 @@ static int csv_open(struct kp_export *x, struct kp_err *err)
 	return c->obj && !kp_buf_str(&x->buf, header) ? 0 : kp_err(err, ENOMEM, "no memory");
 }
 
-static int csv_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
+static int csv_forget(struct kp_export *x, struct kp_err *err)
 {
 	struct csv *c = x->own;
 
 	kp_memo_free(&c->tasks);
 	kp_memo_free(&c->objs);
+	return 0;
+}
+
+static int csv_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
+{
+	struct csv *c = x->own;
+
+	csv_forget(x, err);
 	kp_buf_free(&c->cell);
 	free(c->obj);
 	return 0;
 }
 
 const struct format kp_format_csv = {
-	.name = "csv", .size = sizeof(struct csv), .open = csv_open, .row = csv_row, .close = csv_close,
+	.name = "csv", .size = sizeof(struct csv), .open = csv_open, .row = csv_row, .forget = csv_forget, .close = csv_close,
 };

@@ -97,6 +97,11 @@ int kp_export_flush(struct kp_export *x, struct kp_err *err)
 	return rc || !x->f->flush ? rc : x->f->flush(x, err);
 }
 
+int kp_export_forget(struct kp_export *x, struct kp_err *err)
+{
+	return x->f->forget ? x->f->forget(x, err) : 0;
+}
+
 int kp_export_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
 {
 	int rc = 0;

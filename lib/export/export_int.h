@@ -9,7 +9,7 @@
 
 /*
  * Dictionary values recur a thousand times: what was printed for one is kept
- * by its address (they are interned and stay). Direct-mapped, so bounded.
+ * by its address (they are interned and stay until forget). Direct-mapped, so bounded.
  */
 enum { MEMO_SLOTS = 4096 };
 struct memo { struct memo_slot { const void *key; char *p; uint32_t len, width; } *slot; };
@@ -27,6 +27,7 @@ struct format {
 	int (*row)(struct kp_export *x, const struct kp_row *row, struct kp_err *err);
 	int (*graph)(struct kp_export *x, const struct kp_graph *g, struct kp_err *err);
 	int (*flush)(struct kp_export *x, struct kp_err *err);
+	int (*forget)(struct kp_export *x, struct kp_err *err);
 	int (*close)(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err);
 };
 

@@ -256,7 +256,7 @@ static int json_row(struct kp_export *x, const struct kp_row *row, struct kp_err
 	return 0;
 }
 
-static int json_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
+static int json_forget(struct kp_export *x, struct kp_err *err)
 {
 	struct json *j = x->own;
 
@@ -267,6 +267,11 @@ static int json_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_
 	return 0;
 }
 
+static int json_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
+{
+	return json_forget(x, err);
+}
+
 const struct format kp_format_json = {
-	.name = "json", .size = sizeof(struct json), .row = json_row, .close = json_close,
+	.name = "json", .size = sizeof(struct json), .row = json_row, .forget = json_forget, .close = json_close,
 };

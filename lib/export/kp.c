@@ -71,5 +71,5 @@ static int pass_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_
 
 const struct format kp_format_kp = {
 	.name = "kp", .binary = true, .size = sizeof(struct pass), .open = pass_open, .row = pass_row, .graph = pass_graph,
-	.flush = pass_flush, .close = pass_close,
+	.flush = pass_flush, .forget = pass_flush, .close = pass_close,
 };

@@ -451,16 +451,24 @@ static int text_open(struct kp_export *x, struct kp_err *err)
 	return s->obj ? 0 : kp_err(err, ENOMEM, "no memory");
 }
 
-static int text_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
+static int text_forget(struct kp_export *x, struct kp_err *err)
 {
 	struct text *s = x->own;
 
 	kp_memo_free(&s->tasks);
 	kp_memo_free(&s->objs);
+	return 0;
+}
+
+static int text_close(struct kp_export *x, bool ok, uint64_t rows_in, struct kp_err *err)
+{
+	struct text *s = x->own;
+
+	text_forget(x, err);
 	free(s->obj);
 	return 0;
 }
 
 const struct format kp_format_text = {
-	.name = "text", .size = sizeof(struct text), .open = text_open, .row = text_row, .close = text_close,
+	.name = "text", .size = sizeof(struct text), .open = text_open, .row = text_row, .forget = text_forget, .close = text_close,
 };

@@ -185,6 +185,15 @@ int kp_cut_row(struct kp_cut *c, const struct kp_row *row)
 	return 0;
 }
 
+int kp_cut_move(struct kp_cut *c, struct kp_pool *pool)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		for (uint32_t k = 0; k < c->s[i].n; k++)
+			if (kp_pool_adopt(pool, &c->s[i].row[k]))
+				return -ENOMEM;
+	return 0;
+}
+
 /* Is the process that row belongs to alive, as far as is known? */
 static bool alive(const struct state *s, const struct kp_row *row)
 {

@@ -13,7 +13,9 @@
 
 struct kp_query {
 	struct kp_query_opts o;
-	struct kp_pool *pool;
+	struct kp_pool *pool;	/* of what stays */
+	struct kp_pool *values;	/* of rows */
+	size_t renew;		/* bytes of values after which a new pool is begun */
 	struct kp_kinds *kinds;
 	struct kp_reader *r;
 	struct kp_expr *where;
@@ -132,6 +134,8 @@ static int open_input(struct kp_query *q, struct kp_err *err)
 	}
 	if (!rc)
 		rc = kp_reader_open(&q->r, q->o.paths, q->o.npaths, q->pool, q->kinds, &ro, err);
+	if (!rc && kp_reader_renew(q->r, q->values))
+		rc = kp_err(err, ENOMEM, "no memory");
 	if (!rc && kp_window_wanted(&q->o) && !c.end) {
 		kp_cover_header(&c, kp_reader_header(q->r));
 		rc = kp_window_parse(&q->win, &q->o, &c, kp_now_wall(), err);
@@ -152,7 +156,7 @@ int kp_query_open(struct kp_query **out, const struct kp_query_opts *o, struct k
 		return kp_err(err, ENOMEM, "no memory");
 	q->o = *o;
 	q->kind_ok = calloc(UINT16_MAX + 1, 1);
-	if (!q->kind_ok || kp_pool_new(&q->pool) || kp_kinds_new(&q->kinds) || kp_cut_new(&q->cut)) {
+	if (!q->kind_ok || kp_pool_new(&q->pool) || kp_pool_new(&q->values) || kp_kinds_new(&q->kinds) || kp_cut_new(&q->cut)) {
 		kp_err(err, ENOMEM, "no memory");
 		goto out;
 	}
@@ -168,6 +172,7 @@ int kp_query_open(struct kp_query **out, const struct kp_query_opts *o, struct k
 	if (q->where)
 		kp_expr_header(q->where, kp_reader_header(q->r));
 	find_noise(q);
+	q->renew = KP_POOL_RENEW;
 	q->cutting = q->win.since && (o->keep & KP_QUERY_CONTEXT);
 	q->st.since = q->win.since;
 	q->st.until = q->win.until;
@@ -187,6 +192,7 @@ void kp_query_close(struct kp_query *q)
 	kp_reader_close(q->r);
 	kp_cut_free(q->cut);
 	kp_kinds_free(q->kinds);
+	kp_pool_free(q->values);
 	kp_pool_free(q->pool);
 	free(q->kind_ok);
 	free(q);
@@ -307,6 +313,29 @@ static int from_cut(struct kp_query *q, const struct kp_row **row)
 	return q->holding;
 }
 
+/* Between two rows: new names without end must not take memory without end. */
+static int renew_values(struct kp_query *q, struct kp_err *err)
+{
+	struct kp_pool *pool;
+	int rc;
+
+	if (!q->o.renew || kp_pool_bytes(q->values) < q->renew)
+		return 0;
+	rc = q->o.renew(q->o.renew_arg, err);
+	if (rc)
+		return rc;
+	if (kp_pool_new(&pool))
+		return kp_err(err, ENOMEM, "no memory");
+	rc = kp_reader_renew(q->r, pool);
+	if (!rc && q->cutting)
+		rc = kp_cut_move(q->cut, pool);
+	kp_pool_free(q->values);
+	q->values = pool;
+	/* where the better part is still in use, it is not worth it yet */
+	q->renew = 2 * kp_pool_bytes(pool) > KP_POOL_RENEW ? 2 * kp_pool_bytes(pool) : KP_POOL_RENEW;
+	return rc ? kp_err(err, ENOMEM, "no memory") : 0;
+}
+
 int kp_query_next(struct kp_query *q, const struct kp_row **row, struct kp_err *err)
 {
 	int rc;
@@ -315,7 +344,7 @@ int kp_query_next(struct kp_query *q, const struct kp_row **row, struct kp_err *
 		return from_cut(q, row);
 	if (q->o.count && q->st.rows_out >= q->o.count)
 		return 0;
-	while ((rc = kp_reader_next(q->r, row, err)) > 0) {
+	while (!(rc = renew_values(q, err)) && (rc = kp_reader_next(q->r, row, err)) > 0) {
 		enum place at = place_of(q, *row);
 
 		if (!(++q->st.rows_in % TICK) && q->o.tick)

@@ -26,6 +26,7 @@ int kp_cut_new(struct kp_cut **out);
 void kp_cut_free(struct kp_cut *c);
 /* A keyframe, clock or lifecycle row from before the cut. 0 or -ENOMEM. */
 int kp_cut_row(struct kp_cut *c, const struct kp_row *row);
+int kp_cut_move(struct kp_cut *c, struct kp_pool *pool);	/* their values into another pool: 0 or -ENOMEM */
 /* The rows that stand for what came before the cut, one a call; NULL at the end. */
 const struct kp_row *kp_cut_next(struct kp_cut *c);
 

@@ -421,6 +421,28 @@ void kp_block_free(struct kp_block *b, struct kp_scratch *s)
 	free(b);
 }
 
+int kp_block_move(struct kp_block *b, struct kp_pool *pool)
+{
+	for (uint32_t i = 0; i < b->nstr || i < b->ntask || i < b->nobj || i < b->nstack; i++) {
+		struct kp_row v = {
+			.ctx = { i < b->nstr ? b->str[i] : NULL }, .task = i < b->ntask ? b->task[i] : NULL,
+			.obj = i < b->nobj ? b->obj[i] : NULL, .stack = i < b->nstack ? b->stack[i] : NULL,
+		};
+
+		if (kp_pool_adopt(pool, &v))
+			return -ENOMEM;
+		if (i < b->nstr)
+			b->str[i] = v.ctx[0];
+		if (i < b->ntask)
+			b->task[i] = v.task;
+		if (i < b->nobj)
+			b->obj[i] = v.obj;
+		if (i < b->nstack)
+			b->stack[i] = v.stack;
+	}
+	return 0;
+}
+
 static inline uint64_t at(const struct kp_block *b, enum kp_col col)
 {
 	return b->c[col] ? b->c[col][b->next] : 0;

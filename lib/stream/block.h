@@ -56,6 +56,7 @@ struct kp_block {
 };
 int kp_block_decode(struct kp_block **out, const uint8_t *p, size_t n, struct kp_pool *pool, struct kp_scratch *s);
 void kp_block_free(struct kp_block *b, struct kp_scratch *s);	/* s, which may be NULL, gets the room for the next block */
+int kp_block_move(struct kp_block *b, struct kp_pool *pool);	/* its values into another pool: 0 or -ENOMEM */
 /* Row number b->next into r (source is that of the block's header, kind as stored), and on to the next. */
 void kp_block_row(struct kp_block *b, struct kp_row *r);
 

@@ -32,7 +32,7 @@ int kp_reader_open(struct kp_reader **out, const char *const *paths, uint32_t n,
 		kp_err(err, ENOMEM, "out of memory");
 		goto fail;
 	}
-	r->pool = pool;
+	r->pool = r->values = pool;
 	r->kinds = kinds;
 	if (opts)
 		r->o = *opts;
@@ -93,6 +93,16 @@ int kp_reader_next(struct kp_reader *r, const struct kp_row **row, struct kp_err
 	}
 	*row = &best->row;
 	return 1;
+}
+
+int kp_reader_renew(struct kp_reader *r, struct kp_pool *pool)
+{
+	int rc = 0;
+
+	r->values = pool;
+	for (uint32_t i = 0; i < r->nin; i++)
+		rc = kp_input_move(&r->in[i], pool) ?: rc;
+	return rc;
 }
 
 int kp_reader_graph(struct kp_reader *r, struct kp_graph **g)

@@ -36,7 +36,8 @@ struct input {
 };
 
 struct kp_reader {
-	struct kp_pool *pool;
+	struct kp_pool *pool;	/* of headers */
+	struct kp_pool *values;	/* of rows */
 	struct kp_kinds *kinds;
 	struct kp_read_opts o;
 	struct kp_header h;
@@ -68,6 +69,7 @@ static inline void kp_reader_saw(struct kp_reader *r, uint32_t source, uint64_t 
 
 int kp_input_open(struct kp_reader *r, struct input *in, const char *path, struct kp_err *err);
 void kp_input_close(struct kp_reader *r, struct input *in);
+int kp_input_move(struct input *in, struct kp_pool *pool);	/* what was read and not yet handed out, too: 0 or -ENOMEM */
 /* Reads until there is a header or anything else that tells what the input is. */
 int kp_input_begin(struct kp_reader *r, struct input *in, struct kp_err *err);
 /* The lane with the next row, in *out. 1, 0 at the end, -errno. */

@@ -34,6 +34,17 @@ void kp_input_close(struct kp_reader *r, struct input *in)
 	free(in->remap);
 }
 
+int kp_input_move(struct input *in, struct kp_pool *pool)
+{
+	for (uint32_t i = 0; i < in->nlane; i++) {
+		struct lane *l = &in->lane[i];
+
+		if (kp_block_move(l->b, pool) || (l->have && kp_pool_adopt(pool, &l->row)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* ---- what was found wrong, in one line for each file ---- */
 
 static const char *name_of(const struct input *in)
@@ -179,7 +190,7 @@ static bool belongs(const struct kp_reader *r, const struct input *in, const str
 static int take_block(struct kp_reader *r, struct input *in, const struct kp_item_in *item)
 {
 	struct kp_block *b = NULL;
-	int rc = item->bad ? -EBADMSG : kp_block_decode(&b, item->p, item->n, r->pool, &r->scratch);
+	int rc = item->bad ? -EBADMSG : kp_block_decode(&b, item->p, item->n, r->values, &r->scratch);
 	uint8_t flags;
 
 	if (!rc && !belongs(r, in, b)) {

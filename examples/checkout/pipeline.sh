@@ -71,6 +71,7 @@ explain_shipped() {
 	. "$HERE/incident.env"
 	echo "cannot record here ($WHY_NOT): this is the recording that ships with kprobe, made by this demo with FAULT=$FAULT"
 	rm -f "$OUT/witness.csv" "$OUT/load.log"
+	build_programs verdict
 	explain "$kp" "$REQUEST" && judge
 }
 

@@ -46,7 +46,7 @@ pg_setup() {
 	PG_DATA=$MNT/pg
 	run install -d -o postgres "$PG_DATA"
 	show "initdb -D $PG_DATA -U postgres -A trust --no-sync    # as postgres"
-	as_postgres "$PG_BIN/initdb" -D "$PG_DATA" -U postgres -A trust -N --locale=C -E UTF8 >>"$LOGS/commands" 2>&1 || die 'initdb failed'
+	as_postgres "$PG_BIN/initdb" -D "$PG_DATA" -U postgres -A trust -N --locale=C -E UTF8 >>"$LOGS/commands" 2>&1 || die "initdb failed: $(tail -1 "$LOGS/commands")"
 	undo pg_ctl -m immediate -t 10 stop
 	cat >>"$PG_DATA/postgresql.conf" <<-END
 		listen_addresses = '127.0.0.1'

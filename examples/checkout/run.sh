@@ -20,8 +20,14 @@ SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
 CONNS=${CONNS:-2} PAUSE=${PAUSE:-20}
 PATH=$PATH:/usr/sbin:/sbin
 
-W=$(mktemp -d "${TMPDIR:-/tmp}/kpdemo.XXXXXX")
-chmod 755 "$W"
+# A place for temporary files that the database's user can reach, too: $TMPDIR may be private.
+for W in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
+	W=$(mktemp -d "$W/kpdemo.XXXXXX")
+	chmod 755 "$W"
+	[ "$(id -u)" = 0 ] && id postgres >/dev/null 2>&1 || break
+	! setpriv --reuid postgres --clear-groups test -x "$W" || break
+	rmdir "$W"
+done
 LOGS=$W/logs
 mkdir -p "$LOGS" "$OUT"
 
@@ -43,7 +49,7 @@ WATCHDOG=''
 leave() {
 	local rc=$?
 	set +e
-	trap '' INT TERM
+	trap '' INT TERM HUP PIPE
 	trap - EXIT
 	[ -z "$WATCHDOG" ] || kill "$WATCHDOG"
 	undo_all
@@ -55,7 +61,9 @@ leave() {
 	exit "$rc"
 }
 trap leave EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
+trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
 need() {
@@ -65,11 +73,11 @@ need() {
 	done
 }
 
-# The small programs, for who starts this script without make.
+# build_programs NAME...: the small programs, for who starts this script without make.
 build_programs() {
 	local p libs
 	mkdir -p "$EX"
-	for p in api-worker loadgen batch witness verdict; do
+	for p; do
 		[ "$EX/$p" -nt "$HERE/$p.c" ] && continue
 		case $p in
 		api-worker) libs='-lpq -pthread' ;;
@@ -115,7 +123,7 @@ main() {
 	fault_plan
 	step "the shop: database, service, customers (FAULT=$FAULT SEED=$SEED)"
 	need psql setpriv losetup mkfs.ext4 awk
-	build_programs
+	build_programs api-worker loadgen batch witness verdict
 	cg_setup
 	disk_setup
 	fault_prepare

@@ -177,6 +177,9 @@ static void db_clean(struct worker *w, bool late)
 			fprintf(stderr, "api-worker: %s: the database's answer came %.1f ms after the request, the limit was %.1f\n",
 				w->request, (double)(now_ns() - w->t0) / 1e6, (double)conf.timeout_ns / 1e6);
 		}
+	} else {
+		fprintf(stderr, "api-worker: %s: failed after %.1f ms, no answer of the database is to come\n",
+			w->request, (double)(now_ns() - w->t0) / 1e6);
 	}
 	if (PQtransactionStatus(w->db) != PQTRANS_IDLE) {
 		PGresult *r = PQexec(w->db, "ROLLBACK");

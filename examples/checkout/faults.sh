@@ -21,7 +21,8 @@ fault_plan() {
 		KINDS=cpu.contention
 		;;
 	disk)
-		# part of the table was never read, so that the database needs its disk
+		# part of the table was never read, so that the database needs its disk; not disk.throttled: the limit is on the
+		# lower device, and what the database waits for is a request at the upper one, all of the time
 		READ_IOPS=${READ_IOPS:-500} READS=${READS:-40} WARM=40
 		KINDS=disk.read,disk.write,disk.sync
 		;;

@@ -24,7 +24,7 @@ PATH=$PATH:/usr/sbin:/sbin
 for W in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
 	W=$(mktemp -d "$W/kpdemo.XXXXXX")
 	chmod 755 "$W"
-	[ "$(id -u)" = 0 ] && id postgres >/dev/null 2>&1 || break
+	if [ "$(id -u)" != 0 ] || ! id postgres >/dev/null 2>&1; then break; fi
 	! setpriv --reuid postgres --clear-groups test -x "$W" || break
 	rmdir "$W"
 done
@@ -106,6 +106,16 @@ witness_start() {
 	WITNESS_PID=$STARTED
 }
 
+# failed_first: the request to explain, as soon as it is known
+failed_first() { awk '$4 != 200 { print $1; exit }' "$OUT/load.log"; }
+
+# The recording goes on until the database has answered to what had failed by then, so that it holds when that was.
+await_late_answer() {
+	local id
+	id=$(failed_first)
+	[ -z "$id" ] || until_true 60 grep -q "^api-worker: $id: " "$LOGS/api" || note "no answer of the database to $id yet"
+}
+
 # figures TEXT: p50 and slowest of the log lines on stdin
 figures() {
 	awk '{ print $3, $4 }' | sort -n | awk -v what="$1" '
@@ -159,13 +169,14 @@ main() {
 		fault_start
 	fi
 	wait "$load" || die "loadgen failed: $(tail -1 "$LOGS/load")"
+	await_late_answer
 	[ -n "${NO_RECORD:-}" ] || record_stop
 	[ -z "${WITNESS_PID:-}" ] || finish "$WITNESS_PID" INT
 	note "the group has $(cg_memory_mb db) of $LIMIT_MB MB"
 	[ -z "$CULPRIT" ] || kill -0 "$CULPRIT" || die "the batch job ended early: $(tail -1 "$LOGS/batch")"
 	if [ "$before" -gt 0 ]; then head -n "$before" "$OUT/load.log" | figures 'before:'; fi
 	tail -n +$((before + 1)) "$OUT/load.log" | figures "${CULPRIT:+with the fault:}"
-	sed -n '1,3s/^/  /p' "$LOGS/api" | grep answer || true
+	grep "^api-worker: $(failed_first): " "$LOGS/api" | sed 's/^/  /' || true
 	if [ -n "${AFTER:-}" ]; then
 		[ -z "$CULPRIT" ] || finish "$CULPRIT"
 		cg_limit_reads db "$(disk_number)" 100000
@@ -175,7 +186,7 @@ main() {
 		loadgen 3 -n 60 --label '  after' --log "$OUT/after.log"
 	fi
 
-	REQUEST=$(awk '$4 != 200 { print $1; exit }' "$OUT/load.log")
+	REQUEST=$(failed_first)
 	if [ -z "$REQUEST" ]; then
 		REQUEST=$(sort -k3,3nr "$OUT/load.log" | awk 'NR == 1 { print $1 }')
 	fi

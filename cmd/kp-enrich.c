@@ -47,7 +47,8 @@ struct args {
 /* One run: what comes in, what it is joined with, where it goes. */
 struct run {
 	const struct args *a;
-	struct kp_pool *pool;
+	struct kp_pool *pool, *values;	/* of the header, and of rows */
+	size_t renew;			/* bytes of names after which values is renewed */
 	struct kp_kinds *kinds;
 	struct kp_reader *r;
 	struct kp_enrich *e;
@@ -89,15 +90,20 @@ static void found(void *arg, enum kp_finding f, const char *input, const char *l
 
 static int open_reader(struct run *x, const char *const *paths, uint32_t n, const struct kp_read_opts *ro, struct kp_err *err)
 {
-	if (kp_pool_new(&x->pool) || kp_kinds_new(&x->kinds))
+	int rc;
+
+	if (kp_pool_new(&x->pool) || kp_pool_new(&x->values) || kp_kinds_new(&x->kinds))
 		return kp_err(err, ENOMEM, "out of memory");
-	return kp_reader_open(&x->r, paths, n, x->pool, x->kinds, ro, err);
+	rc = kp_reader_open(&x->r, paths, n, x->pool, x->kinds, ro, err);
+	x->renew = kp_pool_limit(0);
+	return !rc && kp_reader_renew(x->r, x->values) ? kp_err(err, ENOMEM, "out of memory") : rc;
 }
 
 static void close_reader(struct run *x)
 {
 	kp_reader_close(x->r);
 	kp_kinds_free(x->kinds);
+	kp_pool_free(x->values);
 	kp_pool_free(x->pool);
 }
 
@@ -200,6 +206,29 @@ static int one_row(struct run *x, const struct kp_row *row, struct kp_err *err)
 	return kp_writer_flush(x->w, err);
 }
 
+/* Between two rows: new names without end must not take memory without end. */
+static int renew(struct run *x, struct kp_err *err)
+{
+	struct kp_pool *pool;
+	int rc = 0;
+
+	if (kp_pool_bytes(x->values) + kp_enrich_bytes(x->e) < x->renew)
+		return 0;
+	if (x->w)
+		rc = kp_writer_flush(x->w, err);
+	if (rc)
+		return rc;
+	if (kp_pool_new(&pool))
+		return kp_err(err, ENOMEM, "out of memory");
+	rc = kp_reader_renew(x->r, pool);
+	if (!rc)
+		rc = kp_enrich_renew(x->e, pool);
+	kp_pool_free(x->values);
+	x->values = pool;
+	x->renew = kp_pool_limit(kp_pool_bytes(pool) + kp_enrich_bytes(x->e));
+	return rc ? kp_err(err, ENOMEM, "out of memory") : 0;
+}
+
 static int all_rows(struct run *x, uint64_t *rows, struct kp_err *err)
 {
 	const struct kp_row *row;
@@ -215,6 +244,8 @@ static int all_rows(struct run *x, uint64_t *rows, struct kp_err *err)
 			break;
 		++*rows;
 		rc = one_row(x, row, err);
+		if (!rc)
+			rc = renew(x, err);
 	}
 	return rc ? rc : kp_enrich_end(x->e, err);
 }

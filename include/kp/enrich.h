@@ -4,7 +4,7 @@
  * transaction. Rows go in in order of time and come out in the same order,
  * held back by a window, so that a message's other end, seen a little later,
  * still names them. One thread at a time; values that it makes live in a pool
- * of its own, until kp_enrich_free.
+ * of its own, until kp_enrich_free or kp_enrich_renew.
  */
 #ifndef KP_ENRICH_H
 #define KP_ENRICH_H
@@ -38,6 +38,16 @@ int kp_enrich_row(struct kp_enrich *e, const struct kp_row *row, struct kp_err *
 int kp_enrich_flush(struct kp_enrich *e, struct kp_err *err);
 /* The same, and all requests that were not told yet are. */
 int kp_enrich_end(struct kp_enrich *e, struct kp_err *err);
+
+/*
+ * A stream need not end, and memory grows with its names and threads. kp_enrich_renew forgets threads that are over
+ * and moves what is still needed: values of rows into pool, which is the caller's as the one before was, and what it
+ * made itself into a new one of its own. Afterwards nothing of it refers to the pool that rows came from before, and
+ * no row that was emitted is good any more: a writer has to be flushed before (see kp_reader_renew, for the input's
+ * side). 0 or -ENOMEM: then all that is left to do is kp_enrich_free.
+ */
+int kp_enrich_renew(struct kp_enrich *e, struct kp_pool *pool);
+size_t kp_enrich_bytes(const struct kp_enrich *e);	/* of what can become less by that */
 
 /* A request that a server received; valid during the call. */
 struct kp_request {

@@ -3,7 +3,7 @@
  * A pool interns the dictionary values of rows: equal content gives the same
  * pointer. One pool per thread. Values live until the pool is freed: whoever runs
  * without end begins a new one now and then, moves into it what is still needed
- * (kp_pool_adopt, kp_reader_renew) and frees the old one.
+ * (kp_pool_adopt, kp_reader_renew, kp_enrich_renew) and frees the old one.
  */
 #ifndef KP_POOL_H
 #define KP_POOL_H
@@ -15,8 +15,9 @@ struct kp_pool;
 int kp_pool_new(struct kp_pool **out);		/* 0 or -ENOMEM */
 void kp_pool_free(struct kp_pool *p);		/* NULL is fine */
 size_t kp_pool_bytes(const struct kp_pool *p);	/* memory held, for limits */
-/* Of these many bytes a pool is worth to be renewed. */
+/* How large it may get until it is renewed, when kept bytes were still needed the last time (at first 0). */
 enum { KP_POOL_RENEW = 64 << 20 };
+static inline size_t kp_pool_limit(size_t kept) { return 2 * kept > KP_POOL_RENEW ? 2 * kept : KP_POOL_RENEW; }
 
 /*
  * Each copies what it is given and returns the interned value, or NULL when

@@ -22,7 +22,7 @@
 /* A syscall's row begins a little before the message inside it. */
 #define EN_SYSCALL_SLACK EN_MS
 
-enum { EN_SENDS = 16, EN_GOTS = 8, EN_QUEUE = 32, EN_STMTS = 512, EN_DEPTH = 16 };
+enum { EN_SENDS = 16, EN_GOTS = 8, EN_QUEUE = 32, EN_STMTS = 512, EN_DEPTH = 16, EN_PIPES = 1024 };
 
 enum en_type { EN_SERVER /* received a request, until it answered */, EN_CALL /* sent one, until the answer came */ };
 
@@ -44,6 +44,7 @@ struct en_work {
 	uint32_t from;		/* who sent it, */
 	uint64_t from_t;	/* and when: whatever that thread worked for then */
 	uint32_t sport;		/* server: its port */
+	uint32_t moved;		/* see kp_enrich.moved */
 	const struct en_span *span; /* server span that continues the message's traceparent */
 };
 
@@ -87,7 +88,7 @@ struct en_queue { struct en_work *w[EN_QUEUE]; uint32_t n; };
 
 /* What travels between the ends of a connection, which two machines may have recorded. */
 struct en_wire {
-	uint32_t refs;
+	uint32_t refs, moved;
 	int8_t spoke;		/* which end sent last */
 	struct en_sent sent[2][EN_SENDS]; uint32_t nsent[2];	/* by the sender's end */
 	struct en_got got[2][EN_GOTS]; uint32_t ngot[2];		/* likewise */
@@ -152,8 +153,21 @@ struct en_spans {
 
 struct en_rule { uint8_t key; const struct kp_str *value, *name; uint16_t port; };
 
+/* EN_PIPES are remembered; of two in one place the later stays. */
+struct en_pipe {
+	uint64_t id;
+	uint32_t machine;
+	bool mixed;		/* unread bytes are of several requests */
+	uint64_t unread, wrote;	/* wrote: end of the last write */
+	struct en_work *w;	/* whose they are; NULL nobody's */
+	/* a read whose write's row is yet to come */
+	uint64_t owed, read_end;
+	uint32_t reader;
+};
+
 struct kp_enrich {
 	struct kp_pool *pool;
+	uint32_t moved;		/* how often kp_enrich_renew was called: what bears the same number was met already */
 	kp_enrich_fn emit; void *arg;
 	uint64_t hold, now, swept;
 	struct en_held *ring; uint32_t head, count, cap;	/* cap: a power of two */
@@ -193,6 +207,8 @@ struct en_conn *en_conn_of(struct kp_enrich *e, const struct kp_row *row, int *s
 bool en_ends(const struct kp_obj *o, uint64_t local[3], uint64_t remote[3]);
 void en_conn_free(struct en_conn *c);
 void en_wire_clear(struct en_wire *w);
+void en_thread_clear(struct en_thread *th);	/* forgets what it worked for */
+int en_tables_rehash(struct kp_enrich *e);	/* when entries have moved; 0 or -ENOMEM */
 bool en_sweep(struct kp_enrich *e);	/* true: a second is over */
 
 /* message.c, track.c */

@@ -42,13 +42,8 @@ void kp_enrich_free(struct kp_enrich *e)
 			next = c->next;
 			en_conn_free(c);
 		}
-	for (uint32_t i = 0; i < e->nth; i++) {
-		for (uint32_t k = 0; k < e->th[i].nseg; k++)
-			en_work_put(e->th[i].seg[k].w);
-		en_work_put(e->th[i].pending);
-		en_work_put(e->th[i].loose);
-		free(e->th[i].seg);
-	}
+	for (uint32_t i = 0; i < e->nth; i++)
+		en_thread_clear(&e->th[i]);
 	en_pipes_free(e);
 	en_requests_free(e);
 	free(e->ring);
@@ -151,6 +146,8 @@ static int take(struct kp_enrich *e, const struct kp_row *row, struct en_held *h
 	if (row->task && row->task->tid) {	/* tid 0 is each CPU's idle task */
 		rc = en_task_of(e, row->source, row->task, &h->task);
 		h->th = rc ? 0 : e->task[h->task - 1].thread + 1;
+		if (h->th && h->t > e->th[h->th - 1].last)
+			e->th[h->th - 1].last = h->t;
 	}
 	return rc;
 }

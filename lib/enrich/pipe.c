@@ -8,26 +8,13 @@
 
 #include "en.h"
 
-enum { PIPES = 1024 };	/* remembered; of two in one place the later stays */
-
-struct en_pipe {
-	uint64_t id;
-	uint32_t machine;
-	bool mixed;		/* unread bytes are of several requests */
-	uint64_t unread, wrote;	/* wrote: end of the last write */
-	struct en_work *w;	/* whose they are; NULL nobody's */
-	/* a read whose write's row is yet to come */
-	uint64_t owed, read_end;
-	uint32_t reader;
-};
-
 static struct en_pipe *pipe_of(struct kp_enrich *e, const struct kp_row *r)
 {
 	uint32_t machine = en_machine(e, r->source);
 	uint64_t k = (r->obj->id ^ (uint64_t)machine << 48) * 0x9e3779b97f4a7c15ull;
 	struct en_pipe *p;
 
-	if (!e->pipe && !(e->pipe = calloc(PIPES, sizeof(*e->pipe))))
+	if (!e->pipe && !(e->pipe = calloc(EN_PIPES, sizeof(*e->pipe))))
 		return NULL;
 	p = &e->pipe[k >> 54];
 	if (p->id != r->obj->id || p->machine != machine) {
@@ -108,7 +95,7 @@ int en_pipe(struct kp_enrich *e, struct en_held *h)
 
 void en_pipes_free(struct kp_enrich *e)
 {
-	for (int i = 0; e->pipe && i < PIPES; i++)
+	for (int i = 0; e->pipe && i < EN_PIPES; i++)
 		en_work_put(e->pipe[i].w);
 	free(e->pipe);
 }

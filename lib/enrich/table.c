@@ -140,6 +140,11 @@ int en_task_of(struct kp_enrich *e, uint32_t source, const struct kp_task *t, ui
 	return 0;
 }
 
+int en_tables_rehash(struct kp_enrich *e)
+{
+	return thread_rehash(e) || task_rehash(e) ? -ENOMEM : 0;
+}
+
 /* ---- connections ---- */
 
 static void end_of(const struct kp_obj *o, bool remote, uint64_t k[3])
@@ -305,12 +310,25 @@ void en_conn_free(struct en_conn *c)
 	free(c);
 }
 
+void en_thread_clear(struct en_thread *th)
+{
+	for (uint32_t k = 0; k < th->nseg; k++)
+		en_work_put(th->seg[k].w);
+	free(th->seg);
+	th->seg = NULL;
+	th->nseg = th->cap = 0;
+	en_work_put(th->pending);
+	th->pending = NULL;
+	en_work_put(th->loose);
+	th->loose = NULL;
+}
+
 static uint64_t patience(const struct kp_enrich *e)
 {
 	return e->nconn < MANY ? IDLE : e->nconn < 4 * MANY ? 10 * SWEEP : SWEEP;
 }
 
-/* Once a second of the stream: forget what is over. A thread keeps its slot, as the pool keeps its name. */
+/* Once a second of the stream: forget what is over. A thread keeps its slot until kp_enrich_renew. */
 bool en_sweep(struct kp_enrich *e)
 {
 	uint64_t longest = patience(e);
@@ -335,15 +353,7 @@ bool en_sweep(struct kp_enrich *e)
 
 		if (!th->exited || e->now < th->last + 8 * e->hold || !th->nseg)
 			continue;
-		for (uint32_t k = 0; k < th->nseg; k++)
-			en_work_put(th->seg[k].w);
-		free(th->seg);
-		th->seg = NULL;
-		th->nseg = th->cap = 0;
-		en_work_put(th->pending);
-		th->pending = NULL;
-		en_work_put(th->loose);
-		th->loose = NULL;
+		en_thread_clear(th);
 	}
 	return true;
 }

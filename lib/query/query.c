@@ -172,7 +172,7 @@ int kp_query_open(struct kp_query **out, const struct kp_query_opts *o, struct k
 	if (q->where)
 		kp_expr_header(q->where, kp_reader_header(q->r));
 	find_noise(q);
-	q->renew = KP_POOL_RENEW;
+	q->renew = kp_pool_limit(0);
 	q->cutting = q->win.since && (o->keep & KP_QUERY_CONTEXT);
 	q->st.since = q->win.since;
 	q->st.until = q->win.until;
@@ -331,8 +331,7 @@ static int renew_values(struct kp_query *q, struct kp_err *err)
 		rc = kp_cut_move(q->cut, pool);
 	kp_pool_free(q->values);
 	q->values = pool;
-	/* where the better part is still in use, it is not worth it yet */
-	q->renew = 2 * kp_pool_bytes(pool) > KP_POOL_RENEW ? 2 * kp_pool_bytes(pool) : KP_POOL_RENEW;
+	q->renew = kp_pool_limit(kp_pool_bytes(pool));
 	return rc ? kp_err(err, ENOMEM, "no memory") : 0;
 }
 

@@ -215,6 +215,7 @@ static void answer(struct at *a)
 	q->t.open = false;
 	q->t.end = a->t;
 	q->answer_pos = (uint32_t)a->r->a[0];
+	q->t.got = 0;		/* what was read until now was not all of it */
 	q->t.task = a->r->task;
 	q->t.source = a->r->source;
 	if (a->m.type == KP_MSG_RESPONSE) {

@@ -76,6 +76,28 @@ static void tried_again(void **state)
 	rows_free(w);
 }
 
+/* Its head was read before its body was sent, which is held back by the network: the caller has waited for all of it. */
+static void answer_in_parts(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread a = thread(w, 101, 101, "worker", "/a", -1), c = thread(w, 100, 100, "client", "/c", -1);
+	const struct kp_target *t;
+	uint32_t n;
+
+	tx(w, &c, 0, CLIENT, HTTP, HTTP_REQ("req-1"));
+	rx(w, &a, 1, HTTP, CLIENT, HTTP_REQ("req-1"));
+	tx(w, &a, 5, HTTP, CLIENT, HTTP_OK);
+	rx(w, &c, 5.1, CLIENT, HTTP, HTTP_OK);
+	tx(w, &a, 5.2, HTTP, CLIENT, "body");
+	rx(w, &c, 45, CLIENT, HTTP, "body");
+	until(w, &a, 50);
+	until(w, &c, 50);
+	assert_int_equal(scan(w, &(struct kp_select_opts){ .by = KP_SEL_REQUEST, .id = "req-1" }, &t, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(t->got - t->end, ns(45) - ns(5.2));
+	rows_free(w);
+}
+
 /* Requests that only kp-enrich knows, by spans: from the first to the last row of the first service. */
 static void by_context(void **state)
 {
@@ -282,7 +304,8 @@ static void killed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again), cmocka_unit_test(by_context), cmocka_unit_test(task_and_interval),
+		cmocka_unit_test(slowest), cmocka_unit_test(not_found), cmocka_unit_test(tried_again),
+		cmocka_unit_test(answer_in_parts), cmocka_unit_test(by_context), cmocka_unit_test(task_and_interval),
 		cmocka_unit_test(answer_is_lost), cmocka_unit_test(moved_on), cmocka_unit_test(thread_accepts), cmocka_unit_test(killed),
 	};
 

@@ -77,6 +77,16 @@ cg_limit_memory() {
 	fi
 }
 
+# cg_favour_cpu TIMES: so many times the CPU time that others get where they want the same CPU.
+cg_favour_cpu() {
+	[ -n "$CG_CPU" ] || return 0
+	if [ "$CG_VERSION" = 2 ]; then
+		put $(($1 * 100)) "$CG_CPU/$CG_NAME/cpu.weight"
+	else
+		put $(($1 * 1024)) "$CG_CPU/$CG_NAME/cpu.shares"
+	fi
+}
+
 # cg_limit_reads GROUP MAJ:MIN IOPS
 cg_limit_reads() {
 	if [ "$CG_VERSION" = 2 ]; then

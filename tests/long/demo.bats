@@ -116,7 +116,7 @@ at() {
 }
 
 found() { # FAULT
-	local culprit kind request late told
+	local who kind request late told
 	needs_recording
 	start_demo "$1"
 	end_demo 0
@@ -127,10 +127,10 @@ found() { # FAULT
 	grep -q '</svg>' out/why.svg
 	jq -e '([.causes[].share] | add) > 0.999' out/why.json
 	if [ "$1" != none ]; then
-		culprit=$(sed -nE 's/^\$ verdict .* --pid ([0-9]+) .*/\1/p' log)
-		[ -n "$culprit" ]
-		[ "$(jq '.causes[0].culprit.pid' out/why.json)" = "$culprit" ]
-		grep -qE "[^0-9]${culprit}[^0-9]" out/why.svg
+		who=$(sed -nE 's/^\$ verdict .* --pid ([0-9]+) .*/\1/p' log)
+		[ -n "$who" ]
+		[ "$(jq '.causes[0].culprit.pid' out/why.json)" = "$who" ]
+		grep -qE "[^0-9]${who}[^0-9]" out/why.svg
 		kind=$(jq -r '.causes[0].kind' out/why.json)
 		grep -qF "$kind" out/why.svg
 		request=$(sed -nE 's/^# the request to explain: ([^ ]+) .*/\1/p' log)
@@ -234,7 +234,7 @@ shipped() {
 	grep -q '</svg>' out/why.svg
 
 	# the verdict tells another culprit, another kind and another request from the right one
-	# shellcheck source=/dev/null disable=SC2153
+	# shellcheck source=/dev/null
 	. "$ROOT/examples/checkout/incident.env"
 	args=(--request "$REQUEST" --kind "$KINDS")
 	"$EX/verdict" "${args[@]}" --pid "$CULPRIT" out/why.json

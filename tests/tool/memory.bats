@@ -31,9 +31,12 @@ peak() {
 	echo "$*: $mib MiB"
 }
 
-@test "kp-query prints" {
+@test "kp-query prints, and each name as it is" {
 	peak "$KP_BIN/kp-query" -f json
 	[ "$mib" -lt 200 ]
+	# process N opens part-N.c: an address that was used again must not bring back an old name
+	grep -o 'part-[0-9a-f]*' out | sed 's/part-0*//' >names
+	awk 'BEGIN { for (i = 1; i <= 266667; i++) printf "%x\n", i }' | cmp - names
 }
 
 @test "kp-query passes on" {
@@ -48,4 +51,12 @@ peak() {
 	[ "$mib" -lt 200 ]
 	grep -q 'part-000000000001e240.c' out
 	[ "$(wc -l <out)" = 6 ]
+}
+
+@test "kp-enrich" {
+	peak "$KP_BIN/kp-enrich" -q
+	[ "$mib" -lt 280 ]
+	mv out enriched.kp
+	"$KP_BIN/kp-query" -f json 'kind == "sys.openat" && obj ~ "part-"' enriched.kp | grep -o 'req-[0-9a-f]*' | sed 's/req-//' >requests
+	awk 'BEGIN { for (i = 1; i <= 266667; i++) printf "%x\n", i }' | cmp - requests
 }

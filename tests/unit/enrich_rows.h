@@ -26,8 +26,12 @@ enum { MAX_OUT = 4096 };
 
 struct out { struct kp_row row; char ctx[KP_CTX_MAX][64]; };
 
+/* Set for the second run of all tests: after each row the pool that it came in is freed. */
+static bool renews;
+
 struct world {
-	struct kp_pool *pool;
+	struct kp_pool *pool;	/* what tests keep */
+	struct kp_pool *values;	/* what rows are given in */
 	struct kp_enrich *e;
 	struct out out[MAX_OUT]; unsigned n;
 	uint32_t seq[65536];	/* stream position by local port */
@@ -51,6 +55,7 @@ static inline struct world *world_new(void)
 
 	assert_non_null(w);
 	assert_int_equal(kp_pool_new(&w->pool), 0);
+	assert_int_equal(kp_pool_new(&w->values), 0);
 	assert_int_equal(kp_enrich_new(&w->e, 0, world_emit, w, NULL), 0);
 	assert_int_equal(kp_enrich_source(w->e, 0, &(struct kp_source){ .boot_id = "b0" }, 1000000 * (int64_t)MS), 0);
 	return w;
@@ -59,6 +64,7 @@ static inline struct world *world_new(void)
 static inline void world_free(struct world *w)
 {
 	kp_enrich_free(w->e);
+	kp_pool_free(w->values);
 	kp_pool_free(w->pool);
 	free(w);
 }
@@ -74,10 +80,18 @@ static inline const struct kp_task *task(struct world *w, uint32_t tgid, uint32_
 static inline void put(struct world *w, const struct kp_row *r)
 {
 	struct kp_err err = { "" };
-	int rc = kp_enrich_row(w->e, r, &err);
+	struct kp_row own = *r;
+	struct kp_pool *next;
 
-	if (rc)
+	assert_int_equal(kp_pool_adopt(w->values, &own), 0);
+	if (kp_enrich_row(w->e, &own, &err))
 		fail_msg("%s", err.msg);
+	if (!renews)
+		return;
+	assert_int_equal(kp_pool_new(&next), 0);
+	assert_int_equal(kp_enrich_renew(w->e, next), 0);
+	kp_pool_free(w->values);
+	w->values = next;
 }
 
 /* Any row; its place in the output is returned. */
@@ -157,5 +171,10 @@ static inline const char *got(struct world *w, unsigned serial, enum kp_ctx c)
 
 static inline const char *req(struct world *w, unsigned serial) { return got(w, serial, KP_CTX_REQUEST); }
 static inline const char *op(struct world *w, unsigned serial) { return got(w, serial, KP_CTX_OP); }
+
+/* A main that ends with it runs all tests twice: what comes out does not depend on when pools are renewed. */
+#define run_both_ways(tests) \
+	(cmocka_run_group_tests(tests, NULL, NULL) + \
+	 (renews = true, cmocka_run_group_tests_name("with pools renewed", tests, NULL, NULL)))
 
 #endif

@@ -514,5 +514,5 @@ int main(void)
 		cmocka_unit_test(id_in_answer), cmocka_unit_test(interrupts),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

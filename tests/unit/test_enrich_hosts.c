@@ -151,5 +151,5 @@ int main(void)
 		cmocka_unit_test(across),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

@@ -133,5 +133,5 @@ int main(void)
 		cmocka_unit_test(flood),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

@@ -278,5 +278,5 @@ int main(void)
 		cmocka_unit_test(many), cmocka_unit_test(bad_lines), cmocka_unit_test(pretty), cmocka_unit_test(services),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

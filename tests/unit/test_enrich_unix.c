@@ -103,5 +103,5 @@ int main(void)
 		cmocka_unit_test(send_first), cmocka_unit_test(recv_first), cmocka_unit_test(no_proof),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

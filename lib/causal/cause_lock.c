@@ -9,6 +9,7 @@
 
 #define FUTEX_PRIVATE 128
 #define FUTEX_REALTIME 256
+#define LOOK_BACK 512		/* pieces of a thread's life */
 #define FUTEX_CMD(op) ((op) & 0x7f)	/* less PRIVATE and CLOCK_REALTIME */
 
 /*
@@ -93,6 +94,51 @@ int kc_cause_lock(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 	return 1;
 }
 
+/* Was it asked for something since it was made? */
+static bool was_asked(struct kc_walk *k, uint32_t who, uint64_t until)
+{
+	const struct kc_list *l = &k->w->th[who].msg;
+
+	for (uint32_t i = 0; i < l->n && k->w->ev[l->v[i]].t <= until; i++)
+		if (k->w->ev[l->v[i]].kind == KP_K_TCP_RECV || k->w->ev[l->v[i]].kind == KP_K_NET_RECV)
+			return true;
+	return false;
+}
+
+/* The wake-up of another by the waiter: by its release of what it waits for now? Then both want the same lock by turns. */
+static bool by_release(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev *wake)
+{
+	const struct kc_ev *s = kc_sys_at(k->w, wake->pth, wake->t);
+
+	return s && s->kind == KP_K_SYS_futex && t->sys && s->a[0] == t->sys->a[0];
+}
+
+/*
+ * Who ended the wait may have worked for the waiter rather than have kept something from it: it was made while the
+ * request was under way and nobody else asked it for anything, such as a worker of a parallel query; or the waiter
+ * woke it before it began to wait, and that was no release of the same lock.
+ */
+bool kc_works_for(struct kc_walk *k, uint32_t who, const struct kc_wait *t)
+{
+	const struct kc_thread *th = &k->w->th[who];
+	const struct kc_piece *p;
+	uint64_t at = t->from + KC_MS < t->to ? t->from + KC_MS : t->to;
+
+	if (th->born > k->start && !was_asked(k, who, t->to))
+		return true;
+	if (t->class != KC_W_FUTEX || kc_timeline(k->w, who))
+		return false;
+	th = &k->w->th[who];
+	p = kc_piece_at(k->w, who, at);
+	for (uint32_t n = 0; p && p >= th->piece && p->to > k->start && n < LOOK_BACK; p--, n++) {
+		const struct kc_ev *w = p->state == KC_BLOCKED && p->wake != KC_NONE && p->to <= at ? &k->w->ev[p->wake] : NULL;
+
+		if (w && !w->a[0] && w->pth != KC_NONE && kc_same_proc(k->w, w->pth, t->th))
+			return !by_release(k, t, w);
+	}
+	return false;
+}
+
 int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
 {
 	bool lock = t->sys && futex_is_lock(t->sys);
@@ -101,7 +147,7 @@ int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict
 		return 0;
 	/* a semaphore between processes guards something that they share */
 	if (!lock && kc_by_task(k, t) && !kc_same_proc(k->w, t->wake->pth, t->th) && !kc_is_kthread(k->w, t->wake->pth))
-		lock = true;
+		lock = !kc_works_for(k, t->wake->pth, t);
 	/* nor is it known who would have ended this one, but it is shared with other processes */
 	if (t->p->open && t->sys && t->sys->kind == KP_K_SYS_futex && !(t->sys->a[1] & FUTEX_PRIVATE))
 		lock = true;

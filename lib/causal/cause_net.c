@@ -67,9 +67,12 @@ static const struct kc_ev *woken_by(struct kc_walk *k, const struct kc_wait *t, 
 			*foreign = true;
 			continue;
 		}
+		s = kc_sent_for(k->w, r);
+		/* sent after it was awake: of a wait that it read without sleeping again */
+		if (s && kc_start(s) >= t->p->to)
+			continue;
 		if (!*recv)
 			*recv = r;
-		s = kc_sent_for(k->w, r);
 		/* sent before it fell asleep: that was not what it waited for */
 		if (!s || s->t <= t->p->from || (best && s->t >= best->t))
 			continue;
@@ -165,14 +168,14 @@ int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 	if (foreign && !r)
 		return no_answer(k, t, v);
 	sig = kc_signalled(k, t);
-	if (sig) {
+	if (sig && !kc_works_for(k, sig->th, t)) {
 		kc_leaf(v, KP_C_LOCK, true);
 		v->ev = sig;
 		v->says = "was signalled to go on";
 		v->what = kc_what(k, "waits for a lock");
 		v->held = true;
 		v->holder = sig->th;
-		v->how = "held the lock: its signal ended the wait";
+		v->how = "ended the wait by a signal, as who held a lock does";
 		return 1;
 	}
 	/* from outside of the recording */
@@ -182,8 +185,8 @@ int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 		kc_leaf(v, again ? KP_C_NET_RETRANSMIT : r->obj->rport == 53 ? KP_C_NET_DNS : KP_C_NET_PEER, true);
 		v->obj = r->obj;
 		v->ev = again ? again : r;
-		v->says = again ? "a segment was lost and sent again" : "the answer came from a peer that is not recorded";
-		v->what = kc_what(k, "waits for a peer that is not recorded");
+		v->says = again ? "a segment was lost and sent again" : "a message ended the wait; who sent it was not seen";
+		v->what = kc_what(k, "waits for a peer that was not seen");
 		return 1;
 	}
 	return 0;

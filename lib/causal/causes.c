@@ -97,6 +97,11 @@ void kc_blame_add(struct kc_walk *k, uint16_t kind, uint32_t th, double ns, cons
 	for (uint32_t i = 0; i < a->nblame; i++)
 		if (kc_same_proc(k->w, a->blame[i].th, th)) {
 			a->blame[i].ns += ns;
+			if (ns > a->blame[i].longest) {	/* threads have names of their own: that of the one that did most */
+				a->blame[i].th = th;
+				a->blame[i].why = why;
+				a->blame[i].longest = ns;
+			}
 			return;
 		}
 	if (a->nblame == a->cap_blame) {
@@ -108,7 +113,7 @@ void kc_blame_add(struct kc_walk *k, uint16_t kind, uint32_t th, double ns, cons
 		}
 		a->blame = b;
 	}
-	a->blame[a->nblame++] = (struct kc_blame){ th, ns, why };
+	a->blame[a->nblame++] = (struct kc_blame){ th, ns, ns, why };
 }
 
 /* Keeps the proofs of the longest waits. */

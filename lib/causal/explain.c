@@ -165,8 +165,17 @@ static const char *kind_name(uint16_t kind)
 	return "";
 }
 
-static void put_evidence(struct kc_walk *k, const struct kc_agg *a, struct kp_cause *c)
+static int longer(const void *x, const void *y)
 {
+	const struct kc_proof *a = x, *b = y;
+
+	return a->ns < b->ns ? 1 : a->ns > b->ns ? -1 : 0;
+}
+
+static void put_evidence(struct kc_walk *k, struct kc_agg *a, struct kp_cause *c)
+{
+	if (a->nproof)	/* that of the longest wait says the most */
+		qsort(a->proof, a->nproof, sizeof(*a->proof), longer);
 	c->ev = calloc(a->nproof + 2, sizeof(*c->ev));
 	if (!c->ev) {
 		k->err = -ENOMEM;

@@ -146,6 +146,11 @@ static bool for_resource(const struct kc_wait *h)
 				  KC_IS(KC_W_DIRTY) | KC_IS(KC_W_QUOTA) | KC_IS(KC_W_STOPPED));
 }
 
+static bool for_lock(const struct kc_wait *h)
+{
+	return KC_IS(h->class) & (KC_IS(KC_W_FUTEX) | KC_IS(KC_W_FLOCK) | KC_IS(KC_W_KLOCK) | KC_IS(KC_W_SYSV));
+}
+
 /* Gives [lo, t] to a verdict on what the holder waited for, as something that it did on the waiter's behalf. */
 static void give_holder(struct state *s, uint32_t holder, uint64_t lo, const struct kc_verdict *v, uint8_t st)
 {
@@ -161,7 +166,7 @@ static void give_holder(struct state *s, uint32_t holder, uint64_t lo, const str
 
 /*
  * A lock is held for as long as its holder takes: where that was waiting for a CPU or a device itself, those are the
- * cause, where it waited for the same lock, whoever had it then, and else it is the holder's doing.
+ * cause, where it waited for the same lock, or for another, whoever had that then, and else it is the holder's doing.
  */
 static void held(struct state *s, const struct kc_wait *t, const struct kc_verdict *lock, uint32_t holder, uint64_t lo, uint32_t chain)
 {
@@ -182,6 +187,15 @@ static void held(struct state *s, const struct kc_wait *t, const struct kc_verdi
 		if (before != KC_NONE && chain < CHAIN) {
 			held(s, t, lock, before, from, chain + 1);
 			continue;
+		}
+		if (for_lock(&h) && chain < CHAIN) {
+			kc_judge(s->k, &h, &v);
+			if (v.held && v.holder != t->th && v.holder != s->th) {
+				v.how = "held a lock that the holder of this one waited for";
+				held(s, &h, &v, v.holder, from, chain + 1);
+				continue;
+			}
+			v = *lock;
 		}
 		if (p && p->state == KC_RUNNABLE && s->depth < DEEP) {
 			kc_cause_cpu(s->k, holder, p, from, s->t, &v);

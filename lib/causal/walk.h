@@ -51,7 +51,7 @@ struct kc_verdict {
 
 struct kc_step { uint64_t from, to; uint32_t th, depth; uint16_t kind; uint8_t state; const struct kp_str *what; };
 
-struct kc_blame { uint32_t th; double ns; const char *why; };
+struct kc_blame { uint32_t th; double ns, longest; const char *why; }; /* of a process; th: its thread of the longest part */
 struct kc_proof { const struct kc_ev *ev; const char *says; uint64_t ns; bool observed; };
 
 #define KC_PROOFS 6
@@ -128,6 +128,7 @@ void kc_cause_cpu(struct kc_walk *k, uint32_t th, const struct kc_piece *p, uint
  * another wait. cause_net.c: the signal that ended a wait.
  */
 uint32_t kc_lock_before(struct kc_walk *k, const struct kc_wait *t, const struct kc_wait *h);
+bool kc_works_for(struct kc_walk *k, uint32_t who, const struct kc_wait *t); /* who ended the wait: no holder of a lock */
 void kc_lock_meanwhile(struct kc_walk *k); /* what the holder did with it */
 const struct kc_ev *kc_signalled(struct kc_walk *k, const struct kc_wait *t);
 /* cause_disk.c: who else was at the device of ev meanwhile */

@@ -174,7 +174,7 @@ static void never_released(void **state)
 	rows_free(w);
 }
 
-/* A's wait for another lock is A's business: what we waited for is A's. */
+/* A waits for another lock of B's from 20 to 100: for so long it is B's doing, and A's for the rest. */
 static void other_lock(void **state)
 {
 	struct rows *w = rows_new();
@@ -187,8 +187,10 @@ static void other_lock(void **state)
 	until(w, &b, 200);
 	respond(w, &th, 160, HTTP_OK);
 	g = explain(w);
-	assert_int_equal(culprit(g, KP_C_LOCK), 71);
-	assert_false(is_blamed(g, 72));
+	is_about(ms_of(g, KP_C_LOCK), 140);
+	assert_int_equal(cause(g, KP_C_LOCK)->nblame, 2);
+	assert_int_equal(culprit(g, KP_C_LOCK), 72);
+	assert_int_equal(cause(g, KP_C_LOCK)->blame[1].who.tgid, 71);
 	rows_free(w);
 }
 

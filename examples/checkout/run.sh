@@ -57,7 +57,7 @@ leave() {
 		rm -rf "$OUT/logs"
 		cp -r "$LOGS" "$OUT/logs" && printf 'demo: logs are in %s\n' "$OUT/logs" >&2
 	fi
-	rm -rf "$W"
+	rm -rf --one-file-system "$W" || true
 	exit "$rc"
 }
 trap leave EXIT

@@ -47,12 +47,31 @@ static int solve(const struct kp_clocks *c, const struct kp_header *h, struct kp
 	return ok ? 0 : -ENOMEM;
 }
 
+/* What was learnt are times and hashes: no value is kept. */
+static int renew(struct kp_reader *r, struct kp_pool **values, size_t *limit)
+{
+	struct kp_pool *pool;
+	int rc;
+
+	if (kp_pool_bytes(*values) < *limit)
+		return 0;
+	rc = kp_pool_new(&pool);
+	if (rc)
+		return rc;
+	rc = kp_reader_renew(r, pool);
+	kp_pool_free(*values);
+	*values = pool;
+	*limit = kp_pool_limit(kp_pool_bytes(pool));
+	return rc;
+}
+
 int kp_clocks_learn(const char *const *paths, uint32_t n, struct kp_shift **shifts, uint32_t *nshifts, struct kp_err *err)
 {
 	struct kp_kinds *kinds = NULL;
 	struct kp_clocks *c = NULL;
 	struct kp_reader *r = NULL;
-	struct kp_pool *pool = NULL;
+	struct kp_pool *pool = NULL, *values = NULL;
+	size_t limit = kp_pool_limit(0);
 	const struct kp_row *row;
 	int rc = -ENOMEM;
 
@@ -61,14 +80,18 @@ int kp_clocks_learn(const char *const *paths, uint32_t n, struct kp_shift **shif
 	if (!again(paths, n))
 		return 0;
 	kp_err(err, ENOMEM, "out of memory");
-	if (kp_pool_new(&pool) || kp_kinds_new(&kinds) || kp_clocks_new(&c))
+	if (kp_pool_new(&pool) || kp_pool_new(&values) || kp_kinds_new(&kinds) || kp_clocks_new(&c))
 		goto out;
 	rc = kp_reader_open(&r, paths, n, pool, kinds, NULL, err);
+	if (!rc)
+		rc = kp_reader_renew(r, values);
 	while (!rc && several_hosts(kp_reader_header(r))) {
 		rc = kp_reader_next(r, &row, err);
 		if (rc <= 0)
 			break;
 		rc = kp_clocks_row(c, kp_reader_header(r), row);
+		if (!rc)
+			rc = renew(r, &values, &limit);
 	}
 	if (!rc && several_hosts(kp_reader_header(r)))
 		rc = solve(c, kp_reader_header(r), shifts, nshifts);
@@ -76,6 +99,7 @@ out:
 	kp_clocks_free(c);
 	kp_reader_close(r);
 	kp_kinds_free(kinds);
+	kp_pool_free(values);
 	kp_pool_free(pool);
 	return rc;
 }

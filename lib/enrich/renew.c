@@ -20,10 +20,24 @@ struct move {
 	bool failed;
 };
 
-/* How long a thread is remembered of which there is no row; the ends of all may not have been recorded. */
-static uint64_t patience(const struct kp_enrich *e)
+/* Has it a request that nobody has answered? */
+static bool at_work(const struct en_thread *th)
 {
-	return e->nth < MANY ? 3600 * SEC : e->nth < 4 * MANY ? 60 * SEC : 10 * SEC;
+	for (uint32_t i = 0; i < th->nseg; i++) {
+		const struct en_work *w = th->seg[i].w;
+
+		if (w && w->end == EN_NEVER && !w->answered)
+			return true;
+	}
+	return false;
+}
+
+/* How long a thread is remembered of which there is no row; the ends of all may not have been recorded. */
+static uint64_t patience(const struct kp_enrich *e, const struct en_thread *th)
+{
+	if (e->nth >= 4 * MANY)
+		return 10 * SEC;
+	return e->nth < MANY || at_work(th) ? 3600 * SEC : 60 * SEC;
 }
 
 /* ---- everything that refers to threads, tasks and texts ---- */
@@ -118,7 +132,8 @@ static void need_wire(struct move *m, struct en_wire *w)
 static void need_thread(struct move *m, uint32_t i)
 {
 	struct en_thread *th = &m->e->th[i];
-	bool idle = m->e->now > th->last && m->e->now - th->last > patience(m->e);
+	uint64_t since = m->e->now > th->last ? m->e->now - th->last : 0;
+	bool idle = since > 10 * SEC && since > patience(m->e, th);
 
 	if (idle)
 		en_thread_clear(th);

@@ -113,10 +113,27 @@ static bool by_release(struct kc_walk *k, const struct kc_wait *t, const struct 
 	return s && s->kind == KP_K_SYS_futex && t->sys && s->a[0] == t->sys->a[0];
 }
 
+/* Did the waiter's process send it a signal before, other than the one that ended the wait? That would be an order. */
+static bool was_ordered(struct kc_walk *k, uint32_t who, const struct kc_wait *t, uint64_t until)
+{
+	const struct kc_ev *answer = kc_signalled(k, t);
+	const struct kc_list *l = &k->w->sig;
+
+	for (uint32_t i = answer ? kc_list_from(k->w, l, k->start) : l->n; i < l->n; i++) {
+		const struct kc_ev *e = &k->w->ev[l->v[i]];
+
+		if (e->t > until)
+			break;
+		if (e->th != KC_NONE && kc_same_proc(k->w, e->th, t->th) && kc_same_proc(k->w, e->pth, who) && e->a[0] != answer->a[0])
+			return true;
+	}
+	return false;
+}
+
 /*
  * Who ended the wait may have worked for the waiter rather than have kept something from it: it was made while the
  * request was under way and nobody else asked it for anything, such as a worker of a parallel query; or the waiter
- * woke it before it began to wait, and that was no release of the same lock.
+ * woke it before it began to wait, and that was no release of the same lock; or had sent it another signal.
  */
 bool kc_works_for(struct kc_walk *k, uint32_t who, const struct kc_wait *t)
 {
@@ -125,6 +142,8 @@ bool kc_works_for(struct kc_walk *k, uint32_t who, const struct kc_wait *t)
 	uint64_t at = t->from + KC_MS < t->to ? t->from + KC_MS : t->to;
 
 	if (th->born > k->start && !was_asked(k, who, t->to))
+		return true;
+	if (was_ordered(k, who, t, at))
 		return true;
 	if (t->class != KC_W_FUTEX || kc_timeline(k->w, who))
 		return false;

@@ -37,13 +37,21 @@ static uint64_t next_sleep(struct kc_walk *k, const struct kc_wait *t)
 	return p < end && p->state == KC_BLOCKED ? p->from : t->p->to + SOON;
 }
 
+/* Asleep on one connection for another request, whose thread this one was waiting for. */
+static bool for_other(const struct kc_walk *k, const struct kc_wait *t, const struct kp_str *request)
+{
+	bool one = t->class == KC_W_RECV || (t->sys && (t->sys->kind == KP_K_SYS_poll || t->sys->kind == KP_K_SYS_ppoll) && t->sys->a[1] == 1);
+
+	return one && t->th != k->target && t->sys && t->sys->request == request;
+}
+
 /* One thread may serve many: a message of another request ended its sleep, but is not what this one waited for. */
 static bool is_foreign(const struct kc_walk *k, const struct kc_wait *t, const struct kc_ev *r)
 {
 	const struct kp_target *g = &k->w->target;
 
 	if (g->request && r->request)
-		return r->request != g->request;
+		return r->request != g->request && !for_other(k, t, r->request);
 	return r->msg == KP_MSG_REQUEST && t->th == k->target && g->recv && r->t > g->recv;
 }
 

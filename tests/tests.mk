@@ -50,7 +50,7 @@ check-run:
 
 # Resumable: what passed is not run again until it or a tool changes (rm -r $(B)/world starts anew).
 check-world:
-	@tests/deps.sh build demo test lint
+	@tests/deps.sh build demo test lint kernels
 	@$(SUB) tools unit helpers examples
 	@$(SUB) MODE=asan tools unit helpers
 	@$(SUB) MODE=fuzz fuzzers

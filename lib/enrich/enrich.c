@@ -146,7 +146,7 @@ static int take(struct kp_enrich *e, const struct kp_row *row, struct en_held *h
 	if (row->task && row->task->tid) {	/* tid 0 is each CPU's idle task */
 		rc = en_task_of(e, row->source, row->task, &h->task);
 		h->th = rc ? 0 : e->task[h->task - 1].thread + 1;
-		if (h->th && h->t > e->th[h->th - 1].last)
+		if (h->th && !e->th[h->th - 1].exited)
 			e->th[h->th - 1].last = h->t;
 	}
 	return rc;

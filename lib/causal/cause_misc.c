@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Stopped, slept on purpose, and all that another thread ended: there the walk goes on in that thread. */
+#include <errno.h>
+
 #include <kp/kinds.h>
 
 #include "walk.h"
 
+#define HANDLER (10 * KC_MS)	/* as long as the handler of a signal may take */
+#define RESUMED 256		/* times that a wait was taken up again */
 #define ERESTART_RESTARTBLOCK 516	/* the kernel's own */
 
 static bool stops(uint64_t sig)
@@ -30,6 +34,69 @@ int kc_cause_stopped(struct kc_walk *k, const struct kc_wait *t, struct kc_verdi
 		v->says = "the signal that stopped it";
 		kc_accuse(v, e->th, t->to - t->from, "sent the signal that stopped it");
 	}
+	return 1;
+}
+
+/* Between two sleeps: did it anything that others could have been waiting for? A handler of a signal calls this and that. */
+static bool did_something(struct kc_walk *k, const struct kc_wait *a, const struct kc_wait *b)
+{
+	const struct kc_thread *th = &k->w->th[a->th];
+	const struct kc_list *l = a->class == KC_W_FUTEX ? &th->sys : &th->msg;
+
+	for (uint32_t i = kc_list_from(k->w, l, a->p->to); i < l->n; i++) {
+		const struct kc_ev *e = &k->w->ev[l->v[i]];
+
+		if (e != a->sys && e->t <= b->p->from)
+			return true;
+		if (e->t > b->p->from)
+			break;
+	}
+	return b->p->from > a->p->to + HANDLER;
+}
+
+static bool broke_off(const struct kc_wait *t)
+{
+	return t->sys && !t->p->open && (t->sys->ret == -EINTR || (t->class == KC_W_FUTEX && t->sys->ret == -ETIMEDOUT));
+}
+
+/* The next sleep of the thread, if it is the same wait again. */
+static bool same_again(struct kc_walk *k, const struct kc_wait *t, struct kc_wait *next)
+{
+	const struct kc_thread *th = &k->w->th[t->th];
+	const struct kc_piece *p = t->p + 1, *end = th->piece + th->npiece;
+
+	while (p < end && p->state != KC_BLOCKED && p->from < t->p->to + HANDLER)
+		p++;
+	if (p >= end || p->state != KC_BLOCKED)
+		return false;
+	kc_wait_at(k, t->th, p, p->from, p->to, next);
+	return next->class == t->class && next->sys && next->sys != t->sys && next->sys->kind == t->sys->kind &&
+	       (t->class == KC_W_FUTEX ? next->sys->a[0] == t->sys->a[0] : next->sys->obj == t->sys->obj) && !did_something(k, t, next);
+}
+
+/*
+ * A signal or a limit broke off the wait, and it was taken up again: PostgreSQL looks for deadlocks after a second,
+ * Python asks for its lock every 5 ms. What ended the last of these waits is what all of them were for.
+ */
+int kc_cause_resumed(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v)
+{
+	struct kc_wait last = *t, next;
+	uint32_t n = 0;
+
+	while (broke_off(&last) && n < RESUMED && same_again(k, &last, &next)) {
+		last = next;
+		n++;
+	}
+	if (!n || broke_off(&last))
+		return 0;
+	kc_judge(k, &last, v);
+	if (!v->held && !v->follow)
+		return 0;
+	if (v->follow && (v->next == t->th || kc_timeline(k->w, v->next) || !kc_piece_at(k->w, v->next, t->to)))
+		return 0;
+	v->at = t->to;
+	if (v->floor > t->from)
+		v->floor = t->from;
 	return 1;
 }
 

@@ -18,6 +18,7 @@ static const struct {
 	{ "page", KC_IS(KC_W_PAGE) | KC_IS(KC_W_BUFFER), kc_cause_page },
 	{ "disk", KC_IS(KC_W_DIO) | KC_IS(KC_W_BLKQ) | KC_IS(KC_W_SYNC) | KC_IS(KC_W_BUFFER), kc_cause_disk },
 	{ "fs", KC_IS(KC_W_JOURNAL) | KC_IS(KC_W_DIRTY), kc_cause_fs },
+	{ "resumed", KC_IS(KC_W_POLL) | KC_IS(KC_W_FUTEX) | KC_IS(KC_W_FLOCK) | KC_IS(KC_W_RECV), kc_cause_resumed },
 	{ "lock", KC_IS(KC_W_FLOCK) | KC_IS(KC_W_KLOCK) | KC_IS(KC_W_SYSV), kc_cause_lock },
 	{ "message", KC_IS(KC_W_RECV) | KC_IS(KC_W_POLL) | KC_IS(KC_W_EVENT) | KC_IS(KC_W_ACCEPT) | KC_IS(KC_W_UNKNOWN), kc_cause_message },
 	{ "net", KC_IS(KC_W_SEND) | KC_IS(KC_W_CONNECT) | KC_IS(KC_W_ACCEPT) | KC_IS(KC_W_RECV), kc_cause_net },

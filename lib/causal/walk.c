@@ -188,7 +188,7 @@ static void held(struct state *s, const struct kc_wait *t, const struct kc_verdi
 			held(s, t, lock, before, from, chain + 1);
 			continue;
 		}
-		if (for_lock(&h) && chain < CHAIN) {
+		if ((for_lock(&h) || (h.class == KC_W_POLL && t->class == KC_W_POLL)) && chain < CHAIN) {
 			kc_judge(s->k, &h, &v);
 			if (v.held && v.holder != t->th && v.holder != s->th) {
 				v.how = "held a lock that the holder of this one waited for";

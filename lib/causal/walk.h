@@ -119,6 +119,7 @@ int kc_cause_lock(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict 
 int kc_cause_futex(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_message(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_net(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
+int kc_cause_resumed(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_timer(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 int kc_cause_waker(struct kc_walk *k, const struct kc_wait *t, struct kc_verdict *v);
 /* cause_cpu.c: a piece of running or of waiting for a CPU */

@@ -141,11 +141,147 @@ static void next_message_ends_nothing(void **state)
 	rows_free(w);
 }
 
+/* A backend waits for a row: after a second it looks for deadlocks, and waits on until the holder signals. */
+static void waits_for_row(struct rows *w, struct thread *th, double from, double to, const struct thread *holder)
+{
+	sys(w, KP_K_SYS_epoll_wait, th, from - 0.01, from + 1000.02, -4);
+	sleeps(w, th, from, from + 1000, S, "do_epoll_wait+0x1", NULL, HARDIRQ);
+	sys(w, KP_K_SYS_setitimer, th, from + 1000.1, from + 1000.2, 0);
+	sys(w, KP_K_SYS_epoll_wait, th, from + 1000.3, to + 0.02, 1);
+	sleeps(w, th, from + 1000.4, to, S, "do_epoll_wait+0x1", holder->t, TASK);
+	signals(w, holder, th, to - 0.01);
+}
+
+static void wait_taken_up_again(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), holder = thread(w, 81, 81, "postgres", "/db", -10);
+	const struct kp_graph *g;
+
+	waits_for_row(w, &th, 10, 1500, &holder);
+	until(w, &holder, 1600);
+	respond(w, &th, 1510, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_LOCK), 1490);
+	is_about(ms_of(g, KP_C_UNKNOWN), 0);
+	assert_int_equal(culprit(g, KP_C_LOCK), 81);
+	rows_free(w);
+}
+
+/* The holder of the row waited for another backend's for most of the time, it too with a look for deadlocks. */
+static void chain_of_long_waits(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), mid = thread(w, 81, 81, "postgres", "/db", -10), first = thread(w, 82, 82, "postgres", "/db", -10);
+	const struct kp_graph *g;
+
+	waits_for_row(w, &mid, 5, 1450, &first);
+	waits_for_row(w, &th, 10, 1500, &mid);
+	until(w, &mid, 1600);
+	until(w, &first, 1600);
+	respond(w, &th, 1510, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_LOCK), 1490);
+	assert_int_equal(culprit(g, KP_C_LOCK), 82);
+	assert_true(cause(g, KP_C_LOCK)->blame[0].share > 0.95);
+	rows_free(w);
+}
+
+/*
+ * A lock that is asked for again and again, as Python's is: whoever had it all the time ran. Whoever does something at
+ * each tick sleeps for the tick.
+ */
+static void asked_for_again(void **state)
+{
+	for (int ticks = 0; ticks < 2; ticks++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), other = thread(w, 2847, 2850, "sorter", "/a", -10);
+		const struct kp_graph *g;
+
+		for (int i = 0; i < 4; i++) {
+			struct kp_row *r = sys(w, KP_K_SYS_futex, &th, 10 + i * 50, 10 + i * 50 + 49.9, i < 3 ? -110 : 0);
+
+			r->a[0] = 0xc0;
+			r->a[1] = 137;	/* FUTEX_WAIT_BITSET, private */
+			sleeps(w, &th, 10.01 + i * 50, 10 + i * 50 + 49.8, S, "futex_do_wait+0x1", i < 3 ? NULL : other.t, i < 3 ? HARDIRQ : TASK);
+			if (ticks)
+				sys(w, KP_K_SYS_write, &th, 10 + i * 50 + 49.92, 10 + i * 50 + 49.95, 1);
+		}
+		until(w, &other, 300);
+		respond(w, &th, 220, HTTP_OK);
+		g = explain(w);
+		is_about(ms_of(g, KP_C_TIMER), ticks ? 150 : 0);
+		is_about(ms_of(g, KP_C_CPU_SELF), ticks ? 70 : 220);
+		rows_free(w);
+	}
+}
+
+/* The thread that ours waits for serves another request, and waits for that one's answer: so do we. */
+static void behind_another_request(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), other = thread(w, 2847, 2850, "worker-2", "/a", -10), db = thread(w, 90, 90, "postgres", "/db", -10);
+	const struct kp_graph *g;
+	const struct kp_str *id = str(w, "req-2");
+	struct kp_row *r = sys(w, KP_K_SYS_futex, &th, 9.99, 300.22, 0);
+
+	r->a[0] = 0xf00;
+	r->a[1] = 137;
+	sleeps(w, &th, 10, 300.2, S, "futex_do_wait+0x1", other.t, TASK);
+	tx_sql(w, &other, 4.9, DBCLIENT, SQL, "SELECT sum(x)");
+	w->v[w->n - 1].ctx[KP_CTX_REQUEST] = id;
+	rx_sql(w, &db, 5, SQL, DBCLIENT, "SELECT sum(x)");
+	reads(w, &db, 6, 290, file(w, "/base/1", 5), device(w, "vda", 9));
+	answer_sql(w, &db, 300, SQL, DBCLIENT);
+	r = sys(w, KP_K_SYS_recvfrom, &other, 5, 300.1, 17);
+	r->obj = sock(w, DBCLIENT, SQL);
+	r->ctx[KP_CTX_REQUEST] = id;
+	sleeps(w, &other, 5.1, 300, S, "sk_wait_data+0x1", NULL, SOFTIRQ);
+	r = message(w, KP_K_TCP_RECV, &other, 300.1, sock(w, DBCLIENT, SQL), "C", 1);
+	r->a[0] = w->seq[SQL];
+	r->ctx[KP_CTX_REQUEST] = id;
+	until(w, &db, 310);
+	until(w, &other, 310);
+	respond(w, &th, 302, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_NET_PEER), 0);
+	is_about(ms_of(g, KP_C_DISK_READ), 280);
+	rows_free(w);
+}
+
+/* A background process does what it is told by one signal and tells of it by another: no lock of its was waited for. */
+static void done_to_order(void **state)
+{
+	for (int order = 0; order < 2; order++) {
+		struct rows *w = rows_new();
+		struct thread th = server(w, "/a"), ckpt = thread(w, 81, 81, "postgres", "/db", -10);
+		const struct kp_graph *g;
+		struct kp_row *r;
+
+		if (order) {
+			r = event(w, KP_K_SIG_SEND, &th, 9.9, 9.9);
+			r->peer = ckpt.t;
+			r->a[0] = 2;
+		}
+		sys(w, KP_K_SYS_epoll_wait, &th, 9.99, 400.02, 1);
+		sleeps(w, &th, 10, 400, S, "do_epoll_wait+0x1", ckpt.t, TASK);
+		signals(w, &ckpt, &th, 399.99);
+		until(w, &ckpt, 500);
+		respond(w, &th, 410, HTTP_OK);
+		g = explain(w);
+		is_about(ms_of(g, KP_C_LOCK), order ? 0 : 390);
+		assert_int_equal(is_blamed(g, 81), !order);
+		rows_free(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chain_of_two_locks), cmocka_unit_test(deadlock), cmocka_unit_test(semaphore_of_a_worker),
 		cmocka_unit_test(worker_of_a_query), cmocka_unit_test(next_message_ends_nothing),
+		cmocka_unit_test(wait_taken_up_again), cmocka_unit_test(chain_of_long_waits), cmocka_unit_test(asked_for_again),
+		cmocka_unit_test(behind_another_request), cmocka_unit_test(done_to_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,8 +74,9 @@ demo:
 	@$(MAKE) --no-print-directory -j$(shell nproc) tools examples
 	@$(MAKE) --no-print-directory demo-run
 
+# exec: make tells its own child that it has to end, and a shell between would not pass that on.
 demo-run: tools examples
-	@KP_BIN=$(abspath $(B)/bin) EX=$(abspath $(B)/examples/checkout) examples/checkout/run.sh
+	@exec env KP_BIN=$(abspath $(B)/bin) EX=$(abspath $(B)/examples/checkout) examples/checkout/run.sh
 
 # The programs of the demo stand for somebody's application: they know nothing of kprobe.
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*/*.c))

@@ -12,8 +12,9 @@ FUZZ_TIME ?= 30
 # Every library, but only what a test really calls stays in it.
 TEST_LIBS := -Wl,--as-needed -lbpf -lelf -lz -lpcre2-8 -ljansson -lgvc -lcgraph $(LIBS_BASE) -lm -lpthread
 
-RUN      := KP_BIN=$(abspath $(B)/bin) KP_BUILD=$(abspath $(B)) KP_EXAMPLES=$(abspath $(B)/examples) tests/run.sh
-RUN_ASAN := KP_BIN=$(abspath $(B)/asan/bin) KP_BUILD=$(abspath $(B)/asan) KP_EXAMPLES=$(abspath $(B)/examples) tests/run.sh
+# exec: so that TERM sent to make reaches it.
+RUN      := exec env KP_BIN=$(abspath $(B)/bin) KP_BUILD=$(abspath $(B)) KP_EXAMPLES=$(abspath $(B)/examples) tests/run.sh
+RUN_ASAN := exec env KP_BIN=$(abspath $(B)/asan/bin) KP_BUILD=$(abspath $(B)/asan) KP_EXAMPLES=$(abspath $(B)/examples) tests/run.sh
 SUB      := $(MAKE) --no-print-directory -j$(shell nproc)
 
 # Test programs are no library: their functions need no prototypes elsewhere.
@@ -78,7 +79,7 @@ RUNS ?= 10
 incidents:
 	@tests/deps.sh build demo
 	@$(SUB) tools examples
-	@KP_BIN=$(abspath $(B)/bin) KP_INCIDENTS=$(B)/incidents.tsv tests/incidents.sh $(RUNS) $(FAULTS)
+	@exec env KP_BIN=$(abspath $(B)/bin) KP_INCIDENTS=$(B)/incidents.tsv tests/incidents.sh $(RUNS) $(FAULTS)
 
 bench:
 	@tests/deps.sh build bench

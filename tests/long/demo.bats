@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-	export ROOT KP_BIN=${KP_BIN:-$ROOT/build/bin}
+	export ROOT KP_BIN=${KP_BIN:-$ROOT/build/bin} KP_BUILD=${KP_BUILD:-$ROOT/build}
 	export EX=${KP_EXAMPLES:-$ROOT/build/examples}/checkout
 	export DEMO=$ROOT/examples/checkout/run.sh
 }
@@ -190,6 +190,18 @@ term() {
 @test "TERM under load" { not_quick; term disk '^# recording' 1; }
 @test "TERM in the analysis" { not_quick; term memory '^# why' 0.5; }
 @test "HUP, as of a lost ssh, under load" { not_quick; term disk '^# recording' 1 HUP 129; }
+
+@test "TERM to make, which has to pass it on" {
+	not_quick
+	needs_recording
+	machine >before 2>/dev/null
+	FAULT=disk IS_DEMO=$KPDEMO_TEST setsid env --default-signal=INT,TERM,HUP,PIPE \
+		make -s -C "$ROOT" B="$KP_BUILD" demo-run >log 2>&1 </dev/null 3>&- &
+	demo=$!
+	at '^# recording'
+	kill -TERM "$demo"
+	end_demo 143
+}
 
 @test "nobody reads its output any more: it ends and everything is undone" {
 	not_quick

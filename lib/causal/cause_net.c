@@ -95,6 +95,25 @@ static const struct kp_str *says(struct kc_walk *k, const struct kc_ev *m)
 	return m ? kc_asked(k->w, m) : NULL;
 }
 
+/* The last answer that the thread gave to others who came to the same port, after the call was sent and before it read it. */
+static const struct kc_ev *busy_until(struct kc_walk *k, const struct kc_ev *call, const struct kc_ev *answer)
+{
+	const struct kc_ev *read = kc_last(k->w, &k->w->conn[answer->conn].recv[answer->side], answer->t);
+	const struct kc_list *l = &k->w->th[answer->th].msg;
+
+	if (!read || read->th != answer->th || kc_sent_for(k->w, read) != call)
+		return NULL;
+	for (uint32_t i = kc_list_from(k->w, l, read->t); i--; ) {
+		const struct kc_ev *e = &k->w->ev[l->v[i]];
+
+		if (e->t < call->t + KC_MS)
+			break;
+		if (e->kind == KP_K_TCP_SEND && e->conn != answer->conn && e->obj && answer->obj && e->obj->lport == answer->obj->lport)
+			return e;
+	}
+	return NULL;
+}
+
 static void go_to_sender(struct kc_walk *k, const struct kc_wait *t, const struct kc_ev *s, const struct kc_ev *r, struct kc_verdict *v)
 {
 	const struct kc_ev *call = kc_call_of(k->w, s), *again;
@@ -108,6 +127,7 @@ static void go_to_sender(struct kc_walk *k, const struct kc_wait *t, const struc
 	}
 	again = retransmitted(k, s->conn, at, t->to);
 	kc_follow(v, s->th, at, floor, back, again ? KP_C_NET_RETRANSMIT : KP_C_NET_QUEUE);
+	v->busy = call ? busy_until(k, call, s) : NULL;
 	v->obj = r->obj;
 	v->ev = again ? again : r;
 	v->says = again ? "a segment was lost and sent again" : "the message that ended the wait";

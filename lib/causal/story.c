@@ -94,7 +94,8 @@ static uint32_t calls(struct st_story *s, const struct kp_graph *g, const struct
 static int tell_step(struct st_story *s, const struct kp_graph *g, const struct kp_step *p, uint32_t at[LEVELS])
 {
 	uint32_t depth = p->depth < LEVELS ? p->depth : LEVELS - 1, in = ST_NONE, i;
-	bool label = depth && (p->state == KP_ST_RUNNING || p->state == KP_ST_REMOTE);
+	bool work = p->state == KP_ST_RUNNING && p->cause < g->ncauses && g->causes[p->cause].kind == KP_C_CPU_SELF;
+	bool label = depth && (work || p->state == KP_ST_REMOTE);
 	struct st_line *l;
 
 	if (depth) {

@@ -17,7 +17,7 @@
 #define CHAIN 8			/* holders behind holders: more is a convoy, and the last known will do */
 #define SAME_TIME 16		/* hops without time passing; more is a cycle */
 
-struct frame { uint32_t th; uint64_t floor; };
+struct frame { uint32_t th; uint64_t floor; const struct kc_ev *busy; };
 
 struct state {
 	struct kc_walk *k;
@@ -110,9 +110,19 @@ static void running(struct state *s, const struct kc_piece *p, uint64_t lo)
 {
 	struct kp_world *w = s->k->w;
 	const struct kc_list *l = &w->th[s->th].mem;
+	const struct kc_ev *busy = s->depth ? s->frame[s->depth - 1].busy : NULL;
 	struct kc_verdict v;
 
+	if (busy && busy->t > lo && busy->t < s->t)
+		lo = busy->t;
 	kc_cause_cpu(s->k, s->th, p, lo, s->t, &v);
+	if (busy && busy->t >= s->t) {	/* it ran, but for others */
+		kc_leaf(&v, KP_C_NET_ACCEPT, true);
+		v.ev = busy;
+		v.says = "the thread that was to serve it answered another until then";
+		v.obj = busy->obj;
+		v.what = kc_what(s->k, "serves others first");
+	}
 	if (!v.what && s->depth)
 		v.what = s->label[s->depth];
 	for (;;) {	/* from the end: the reclaim that reaches furthest to it */
@@ -156,7 +166,7 @@ static void give_holder(struct state *s, uint32_t holder, uint64_t lo, const str
 {
 	uint32_t th = s->th;
 
-	s->frame[s->depth++] = (struct frame){ th, lo };
+	s->frame[s->depth++] = (struct frame){ th, lo, NULL };
 	s->label[s->depth] = NULL;
 	s->th = holder;
 	give(s, lo, v, st);
@@ -252,7 +262,7 @@ static void blocked(struct state *s, const struct kc_piece *p, uint64_t lo)
 	/* never before the caller's own floor, or it could not be returned to in time */
 	if (v.floor < floor_of(s) || v.floor >= s->t)
 		v.floor = v.floor >= s->t ? lo : floor_of(s);
-	s->frame[s->depth++] = (struct frame){ v.back, v.floor };
+	s->frame[s->depth++] = (struct frame){ v.back, v.floor, v.busy };
 	s->label[s->depth] = v.what;
 	s->th = v.next;
 }
@@ -320,7 +330,7 @@ int kc_walk(struct kc_walk *k, uint32_t th, uint64_t end, uint32_t back, uint64_
 	struct state s = { .k = k, .th = th, .t = end };
 
 	if (back != KC_NONE) {
-		s.frame[s.depth++] = (struct frame){ back, floor };
+		s.frame[s.depth++] = (struct frame){ back, floor, NULL };
 		s.label[s.depth] = k->call ? kc_asked(k->w, k->call) : NULL;
 	}
 	while (s.t > k->start && !k->err) {

@@ -38,6 +38,7 @@ struct kc_verdict {
 	bool follow;		/* go on in thread `next` at time `at`; come back to `back` at `floor` */
 	uint32_t next, back;
 	uint64_t at, floor;
+	const struct kc_ev *busy; /* follow: until this `next` worked for others, NULL it did not */
 	bool held;		/* leaf: thread `holder` had the lock at the end of the wait, and how that is known */
 	uint32_t holder;
 	const char *how;

@@ -249,6 +249,36 @@ static void behind_another_request(void **state)
 	rows_free(w);
 }
 
+/* One thread serves all: until 200 it worked for another connection, as far as it had a CPU, and only then read what ours asks. */
+static void peer_serves_others_first(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), db = thread(w, 90, 90, "redis-server", "/db", -10), lua = thread(w, 95, 95, "script", "/b", -10);
+	struct thread hog = thread(w, 66, 66, "burner", "/c", 0);
+	const struct kp_graph *g;
+
+	tx(w, &lua, 1, 50001, 6379, "EVAL");
+	rx(w, &db, 1.1, 6379, 50001, "EVAL");
+	tx(w, &th, 10, 50002, 6379, "GET");
+	queued(w, &db, 50, 110, hog.t);
+	tx(w, &db, 200, 6379, 50001, "+OK");
+	rx(w, &db, 200.1, 6379, 50002, "GET");
+	tx(w, &db, 230, 6379, 50002, "+1");
+	sys(w, KP_K_SYS_recvfrom, &th, 10.1, 230.1, 2)->obj = sock(w, 50002, 6379);
+	sleeps(w, &th, 10.2, 230, S, "sk_wait_data+0x1", NULL, SOFTIRQ);
+	rx(w, &th, 230.1, 50002, 6379, "+1");
+	until(w, &db, 300);
+	until(w, &lua, 300);
+	respond(w, &th, 240, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_NET_ACCEPT), 130);
+	is_about(ms_of(g, KP_C_CPU_CONTENTION), 60);	/* that it had no CPU is not the others' doing */
+	assert_int_equal(culprit(g, KP_C_CPU_CONTENTION), 66);
+	is_about(ms_of(g, KP_C_CPU_SELF), 50);
+	assert_int_equal(root(g), KP_C_NET_ACCEPT);
+	rows_free(w);
+}
+
 /* A background process does what it is told by one signal and tells of it by another: no lock of its was waited for. */
 static void done_to_order(void **state)
 {
@@ -282,6 +312,7 @@ int main(void)
 		cmocka_unit_test(worker_of_a_query), cmocka_unit_test(next_message_ends_nothing),
 		cmocka_unit_test(wait_taken_up_again), cmocka_unit_test(chain_of_long_waits), cmocka_unit_test(asked_for_again),
 		cmocka_unit_test(behind_another_request), cmocka_unit_test(done_to_order),
+		cmocka_unit_test(peer_serves_others_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,19 +152,6 @@ static void found(void *arg, enum kp_finding f, const char *input, const char *l
 
 /* ---- the first pass ---- */
 
-static int pass_graphs(struct run *x, struct kp_err *err)
-{
-	struct kp_graph *g;
-	int rc = 0;
-
-	while (!rc && kp_reader_graph(x->r, &g) == 1) {
-		if (x->w)
-			rc = kp_writer_graph(x->w, g, err);
-		kp_graph_free(g);
-	}
-	return rc;
-}
-
 static int pass_row(struct run *x, const struct kp_row *row, struct kp_err *err)
 {
 	const struct kp_header *h = kp_reader_header(x->r);
@@ -186,13 +173,13 @@ static int scan(struct run *x, struct kp_err *err)
 	while ((more = kp_reader_next(x->r, &row, err)) > 0) {
 		rc = kp_scan_row(x->scan, kp_reader_header(x->r), row, err);
 		rc = rc ? rc : pass_row(x, row, err);
-		rc = rc ? rc : pass_graphs(x, err);
+		rc = rc ? rc : kp_reader_pass_graphs(x->r, x->w, err);
 		if (rc)
 			return rc;
 		if (!(++x->rows & 4095))
 			progress(x, "looks for requests");
 	}
-	return more ? more : pass_graphs(x, err);
+	return more ? more : kp_reader_pass_graphs(x->r, x->w, err);
 }
 
 /* ---- the second, for each target ---- */

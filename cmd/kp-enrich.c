@@ -172,19 +172,6 @@ static int know_sources(struct run *x, struct kp_err *err)
 	return rc;
 }
 
-static int pass_graphs(struct run *x, struct kp_err *err)
-{
-	struct kp_graph *g;
-	int rc = 0;
-
-	while (!rc && kp_reader_graph(x->r, &g) == 1) {
-		if (x->w)
-			rc = kp_writer_graph(x->w, g, err);
-		kp_graph_free(g);
-	}
-	return rc;
-}
-
 static int one_row(struct run *x, const struct kp_row *row, struct kp_err *err)
 {
 	const struct kp_header *h = kp_reader_header(x->r);
@@ -239,7 +226,7 @@ static int all_rows(struct run *x, uint64_t *rows, struct kp_err *err)
 
 		if (more < 0)
 			return more;
-		rc = pass_graphs(x, err);
+		rc = kp_reader_pass_graphs(x->r, x->w, err);
 		if (!more || rc)
 			break;
 		++*rows;

@@ -146,6 +146,8 @@ int kp_reader_next(struct kp_reader *r, const struct kp_row **row, struct kp_err
 int kp_reader_renew(struct kp_reader *r, struct kp_pool *pool);
 /* Graphs met so far that were not yet taken: 1 and a graph (the caller frees it with kp_graph_free), 0 none. */
 int kp_reader_graph(struct kp_reader *r, struct kp_graph **g);
+/* Writes those that were not yet taken to w, as filters do; NULL: drops them. What kp_writer_graph says. */
+int kp_reader_pass_graphs(struct kp_reader *r, struct kp_writer *w, struct kp_err *err);
 /* Sources, hooks, provenance of all inputs so far; more may come as a concatenation is read. */
 const struct kp_header *kp_reader_header(const struct kp_reader *r);
 /* Wall-clock ns of a source's monotonic time, by the clock rows met so far. */

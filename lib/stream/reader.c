@@ -115,6 +115,18 @@ int kp_reader_graph(struct kp_reader *r, struct kp_graph **g)
 	return 1;
 }
 
+int kp_reader_pass_graphs(struct kp_reader *r, struct kp_writer *w, struct kp_err *err)
+{
+	struct kp_graph *g;
+	int rc = 0;
+
+	while (!rc && kp_reader_graph(r, &g) == 1) {
+		rc = w ? kp_writer_graph(w, g, err) : 0;
+		kp_graph_free(g);
+	}
+	return rc;
+}
+
 const struct kp_header *kp_reader_header(const struct kp_reader *r)
 {
 	return &r->h;

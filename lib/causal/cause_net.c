@@ -8,7 +8,7 @@
 
 #include "walk.h"
 
-#define SOON (50 * KC_MS)	/* within which a woken thread reads what it was woken for */
+#define SOON (50 * KC_MS)	/* within which a woken thread reads what it was woken for, not counting its waits for a CPU */
 
 /* Segments of the connection sent again while the message was under way? */
 static const struct kc_ev *retransmitted(struct kc_walk *k, uint32_t conn, uint64_t from, uint64_t to)
@@ -30,11 +30,16 @@ static bool is_recv(const struct kc_ev *e)
 static uint64_t next_sleep(struct kc_walk *k, const struct kc_wait *t)
 {
 	const struct kc_thread *th = &k->w->th[t->th];
-	const struct kc_piece *p = t->p + 1, *end = th->piece + th->npiece;
+	const struct kc_piece *end = th->piece + th->npiece;
+	uint64_t until = t->p->to + SOON;
 
-	while (p < end && p->state != KC_BLOCKED && p->from < t->p->to + SOON)
-		p++;
-	return p < end && p->state == KC_BLOCKED ? p->from : t->p->to + SOON;
+	for (const struct kc_piece *p = t->p + 1; p < end && p->from < until; p++) {
+		if (p->state == KC_BLOCKED)
+			return p->from;
+		if (p->state == KC_RUNNABLE)
+			until += p->to - p->from;
+	}
+	return until;
 }
 
 /* Asleep on one connection for another request, whose thread this one was waiting for. */
@@ -231,7 +236,7 @@ static void blame_reader(struct kc_walk *k, const struct kc_wait *t, struct kc_v
 	while (i < l->n && is_recv(&k->w->ev[l->v[i]]))
 		i++;
 	e = i < l->n ? &k->w->ev[l->v[i]] : NULL;
-	if (!e || e->conn == KC_NONE || kc_start(e) > t->to + SOON)
+	if (!e || e->conn == KC_NONE || kc_start(e) > next_sleep(k, t))
 		return;
 	v->obj = e->obj;
 	reader = kc_reader_of(k->w, e);

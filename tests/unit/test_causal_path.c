@@ -262,6 +262,29 @@ static void hung(void **state)
 
 /* ---- the network ---- */
 
+/* On a busy host it is woken by the answer, queues for a CPU, and only then reads what woke it. */
+static void answer_read_late(void **state)
+{
+	struct rows *w = rows_new();
+	struct thread th = server(w, "/a"), db = backend(w, 5.03), hog = thread(w, 66, 66, "hog", "/b", 0);
+	const struct kp_graph *g;
+
+	reads(w, &db, 10, 60, file(w, "base/1", 1), device(w, "vda", 9));
+	tx_sql(w, &th, 5, DBCLIENT, SQL, "SELECT 1");
+	rx_sql(w, &db, 5.04, SQL, DBCLIENT, "SELECT 1");
+	answer_sql(w, &db, 79.98, SQL, DBCLIENT);
+	sys(w, KP_K_SYS_poll, &th, 5.01, 280, 1);
+	sleeps(w, &th, 5.02, 80, S, "poll_schedule_timeout+0x1", NULL, SOFTIRQ);
+	queued(w, &th, 80.01, 280, hog.t);
+	rx(w, &th, 280.01, DBCLIENT, SQL, "C");
+	until(w, &db, 81);
+	respond(w, &th, 290, HTTP_OK);
+	g = explain(w);
+	is_about(ms_of(g, KP_C_DISK_READ), 50);
+	assert_true(ms_of(g, KP_C_UNKNOWN) < 0.1);
+	rows_free(w);
+}
+
 static void peers(void **state)
 {
 	static const struct { int port; uint16_t kind; bool again, vain; } of[] = {
@@ -489,8 +512,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(into_the_database), cmocka_unit_test(gave_up), cmocka_unit_test(tick_is_no_giving_up),
-		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(no_free_worker), cmocka_unit_test(client_gave_up), cmocka_unit_test(made_for_it), cmocka_unit_test(hung),
-		cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window), cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket), cmocka_unit_test(serves_others_meanwhile),
+		cmocka_unit_test(as_the_client_saw_it), cmocka_unit_test(no_free_worker), cmocka_unit_test(client_gave_up),
+		cmocka_unit_test(made_for_it), cmocka_unit_test(hung),
+		cmocka_unit_test(answer_read_late), cmocka_unit_test(peers), cmocka_unit_test(connect_accept_window),
+		cmocka_unit_test(across_hosts), cmocka_unit_test(unix_socket), cmocka_unit_test(serves_others_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,9 @@
  *                (see proc.exit), give none. Of an execve that succeeded the arguments are gone:
  *                its path is in the proc.exec right before it. The low bits of flags are kp_row.flags.
  *                STACK: user frames of the caller, when it took stack_min or longer.
- *   sched.switch PEER next     sched.wake   PEER waker, STACK sleeper, STACK2 waker: only with SLOW or SAMPLED
+ *   sched.switch PEER next; tid EV_NOBODY: who had the CPU before is not told (some kernels hide switches away from
+ *                some tasks); that another has it now was seen when its system call ended
+ *                            sched.wake   PEER waker, STACK sleeper, STACK2 waker: only with SLOW or SAMPLED
  *   sig.send     PEER target
  *   net.* tcp.*  SOCK; DATA: tag is the number of bytes that the call moved (len of them follow)
  *   blk.*        FILE: dev of the disk, mode S_IFBLK; a row comes at the completion, so end is later than
@@ -102,6 +104,8 @@ struct ev_head {
 	__u64 start;		/* of the task: CLOCK_BOOTTIME */
 	__s64 ret;
 };
+
+enum { EV_NOBODY = 0xffffffffu };	/* as a tid: of no task */
 
 struct ev_peer { __u32 tid, tgid; __u64 start; };
 struct ev_file { __u32 dev, mode; __u64 ino; };	/* dev: major << 20 | minor */
@@ -186,6 +190,7 @@ struct cpu_state {
 	__u64 hard_ns, soft_ns;	/* so far */
 	__u64 hard_at, soft_at;	/* inside one since, 0 not */
 	__u64 queued;		/* bytes since the consumer was woken */
+	__u64 switch_at;	/* when its task changed last */
 };
 
 /* 16 pages of a file, and in whose context those in the mask have left memory last. */

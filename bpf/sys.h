@@ -91,7 +91,11 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	bool compat, has_file = false;
 	__u64 *a;
 
-	if (!t || !t->enter)
+	if (!t)
+		return 0;
+	if (t->run_at && t->off_state)
+		came_unseen(p, t, bpf_ktime_get_ns());
+	if (!t->enter)
 		return 0;
 	began = t->enter;
 	nr = t->nr;

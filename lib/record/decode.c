@@ -288,7 +288,8 @@ int kp_decode(struct kp_decode *d, const void *rec, uint32_t len, struct kp_row 
 		return 0;
 	*row = (struct kp_row){ .end = ev.h->end, .dur = ev.h->dur, .kind = ev.h->kind, .cpu = ev.h->cpu,
 				.flags = ev.h->flags, .ret = ev.h->ret };
-	row->task = kp_resolve_task(d->res, ev.h->tid, ev.h->tgid, ev.h->start);
+	if (ev.h->tid != EV_NOBODY)
+		row->task = kp_resolve_task(d->res, ev.h->tid, ev.h->tgid, ev.h->start);
 	memcpy(row->a, ev.a, 8 * ev.h->nargs);
 	sign_ints(k, row);
 	row->obj = object(d, k, &ev);

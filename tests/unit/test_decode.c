@@ -232,6 +232,25 @@ static void ints_have_their_sign(void **state)
 	world_free(&w);
 }
 
+/* Who had the CPU before was hidden by the kernel: that is no task, and not the idle one either. */
+static void nobody_has_no_task(void **state)
+{
+	struct ev_head h = { .kind = KP_K_SCHED_SWITCH, .nargs = 3, .extra = EX_PEER, .end = 9, .dur = 4, .tid = EV_NOBODY, .tgid = EV_NOBODY };
+	struct built b = { .n = 0 };
+	struct kp_row row;
+	struct world w;
+
+	world_new(&w, NULL);
+	add(&b, &h, sizeof(h));
+	add(&b, (uint64_t[]){ 0, 7, 5 }, 24);
+	add(&b, &(struct ev_peer){ 7, 7, 3 }, sizeof(struct ev_peer));
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_null(row.task);
+	assert_int_equal(row.peer->tid, 7);
+	assert_int_equal(row.a[2], 5);
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +261,7 @@ int main(void)
 		cmocka_unit_test(ids_keep_no_secret),
 		cmocka_unit_test(table_rows_are_not_written),
 		cmocka_unit_test(ints_have_their_sign),
+		cmocka_unit_test(nobody_has_no_task),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

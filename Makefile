@@ -59,6 +59,7 @@ help:
 	@echo 'make check-world [QUICK=1]   the long tests: sanitizers, fuzzing, clang, lint'
 	@echo 'make incidents  the demo ten times for each fault: is the culprit found every time?'
 	@echo 'make bench     measure the cost of recording beside perf and bpftrace'
+	@echo 'make bench-record  what it costs services, switches and a mixed load, beside perf'
 	@echo 'make lint      compilers, clang-tidy, mandoc, shellcheck, house rules'
 	@echo 'make fuzz [FUZZ_TIME=30]     each fuzz target for so many seconds'
 	@echo 'make completions             write completions/ anew from the tools'

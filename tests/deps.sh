@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# tests/deps.sh [--check] SET...  sees to it that the packages of the sets build, demo, test, lint, bench, kernels are there:
+# tests/deps.sh [--check] SET...  sees to it that the packages of the sets build, demo, test, lint, bench, services, kernels are there:
 # installs what is missing as root on a Debian-like system, else prints the one command that does.
 # With --check it never installs.
 
@@ -9,6 +9,7 @@ demo="postgresql libpq-dev jq iproute2 procps util-linux e2fsprogs mount kmod"
 test="bats libcmocka-dev mandoc shellcheck zstd jq graphviz fonts-dejavu-core python3 python3-cbor2 python3-zstandard strace procps psmisc iproute2 util-linux libclang-rt-dev"
 lint="clang-tidy clang mandoc shellcheck"
 bench="bpftrace linux-perf coreutils"
+services="postgresql redis-server redis-tools stress-ng"
 kernels="qemu-system-x86 busybox-static cpio kmod e2fsprogs"
 
 # Ubuntu has these under other names, and before Debian 12 the sanitizers came with clang.
@@ -39,7 +40,7 @@ missing() {
 
 check=no
 [ "${1-}" = --check ] && { check=yes; shift; }
-[ $# -gt 0 ] || { echo "usage: tests/deps.sh [--check] build|demo|test|lint|bench|kernels..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: tests/deps.sh [--check] build|demo|test|lint|bench|services|kernels..." >&2; exit 2; }
 
 want=
 for set; do
@@ -49,6 +50,7 @@ for set; do
 	test) want="$want $test" ;;
 	lint) want="$want $lint" ;;
 	bench) want="$want $bench" ;;
+	services) want="$want $services" ;;
 	kernels) want="$want $kernels" ;;
 	*) echo "tests/deps.sh: no such set: $set" >&2; exit 2 ;;
 	esac

@@ -86,6 +86,12 @@ bench:
 	@$(SUB) tools
 	@KP_BIN=$(abspath $(B)/bin) tests/bench.sh
 
-.PHONY: unit helpers fuzzers check check-run check-world check-world-run fuzz lint bench incidents
+# What a recorder that runs all the time costs switches, services and a mixed load: some 8 minutes.
+bench-record:
+	@tests/deps.sh build bench services
+	@$(SUB) tools helpers
+	@exec env KP_BIN=$(abspath $(B)/bin) STORM=$(abspath $(B)/tests/storm) tests/bench-record.sh
+
+.PHONY: bench-record unit helpers fuzzers check check-run check-world check-world-run fuzz lint bench incidents
 
 -include $(wildcard $(B)/tests/*.d)

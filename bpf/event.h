@@ -201,14 +201,15 @@ struct page_gone { __u64 ts, start; __u32 tid, tgid; __u16 how, mask; __u32 pad;
 struct it_task {
 	__u32 tid, tgid, ns_tid, ns_tgid;
 	__u64 start, now;
-	__u32 ppid, pad0;	/* tgid of the parent */
+	__u32 ppid;		/* tgid of the parent */
+	__u32 at_least;		/* set by the recorder: sys_start is not when the call began, but as far back as is known */
 	__u64 pstart;
 	__u32 state, flags;	/* task state; PF_* */
 	__s32 nice; __u32 policy;
 	__u64 utime, anon, file;
 	char comm[16];
 	__u64 off_since;	/* asleep since, 0 unknown or not */
-	__u64 sys_start;	/* inside a call since, 0 unknown */
+	__u64 sys_start;	/* inside a call since, 0: since before it could be seen */
 	__s64 sys_nr;		/* x86-64 number; -1: not in a call */
 	__u64 a[EV_ARGS];
 	__u32 nframes, fdmode;	/* frames: kernel stack of a task that sleeps, its call's descriptor */

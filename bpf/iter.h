@@ -8,15 +8,14 @@ struct {
 	__type(value, struct it_task);
 } it_buf SEC(".maps");
 
-/* The call that the task is inside, and what its descriptor names. */
-static __always_inline void it_call(struct it_task *o, struct task_struct *p, struct task_state *t)
+/* The call that the task is inside since `begun` (0: before there was anybody to see it), and what its descriptor names. */
+static __always_inline void it_call(struct it_task *o, struct task_struct *p, __u32 nr, __u64 begun)
 {
-	__u32 nr = t->nr;
 	struct sys_info *si = info_of(nr);
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(p);
 	struct ev_file f = {};
 
-	o->sys_start = t->enter;
+	o->sys_start = begun;
 	o->sys_nr = si->nr;
 	for (int i = 0; i < EV_ARGS; i++)
 		o->a[i] = i < si->nargs ? sys_arg(regs, i, nr >= SYS_MAX) : 0;
@@ -25,6 +24,23 @@ static __always_inline void it_call(struct it_task *o, struct task_struct *p, st
 		o->fdmode = f.mode;
 		o->fdino = f.ino;
 	}
+}
+
+/* Asleep in a call whose beginning was not seen: its number is still among the registers with which it came. */
+static __always_inline int it_called(struct task_struct *p)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(p);
+	__u32 nr = regs->orig_ax;	/* an interrupt or a fault: not a number of a call */
+
+	if (p->flags & PF_KTHREAD || (long)regs->ax != -38 || nr >= SYS_MAX)	/* ENOSYS, until there is a result */
+		return -1;
+	if (is_compat(p))
+		nr += SYS_MAX;
+	return info_of(nr)->want ? (int)nr : -1;
+#else
+	return -1;
+#endif
 }
 
 SEC("iter/task")
@@ -36,6 +52,7 @@ int it_tasks(struct bpf_iter__task *ctx)
 	struct it_task *o;
 	__u32 zero = 0;
 	long n;
+	int nr;
 
 	if (!p || !(o = bpf_map_lookup_elem(&it_buf, &zero)))
 		return 0;
@@ -65,9 +82,11 @@ int it_tasks(struct bpf_iter__task *ctx)
 		o->want = t->want;
 		o->off_since = t->off_since;
 		if (t->enter)
-			it_call(o, p, t);
+			it_call(o, p, t->nr, t->enter);
 	}
 	if (o->state && !p->on_cpu) {
+		if (o->sys_nr < 0 && (nr = it_called(p)) >= 0)
+			it_call(o, p, nr, 0);
 		n = bpf_get_task_stack(p, o->frame, sizeof o->frame, 0);
 		o->nframes = n > 0 ? (__u32)n / 8 : 0;
 	}

@@ -94,7 +94,7 @@ struct task_struct {
 };
 
 #if defined(__TARGET_ARCH_x86)
-struct pt_regs { unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, ip, orig_ax; };
+struct pt_regs { unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, ip, orig_ax, ax; };
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs { __u64 regs[31], sp, pc, pstate, orig_x0; int syscallno; };
 #endif

@@ -25,6 +25,7 @@ static int inside(struct kp_resolve *r, const struct it_task *t, const struct kp
 
 	row.kind = KP_K_SYS + t->sys_nr;
 	row.dur = t->now - t->sys_start;
+	row.flags |= t->at_least ? KP_F_INFERRED : 0;
 	k = r->o.kinds ? kp_kind_by_id(r->o.kinds, row.kind) : NULL;
 	for (int i = 0; k && i < k->nargs && i < EV_ARGS; i++)
 		row.a[i] = t->a[i];

@@ -26,7 +26,7 @@ static int more_room(struct kp_record *r)
 
 /*
  * Who was asleep before the recording and still is has not been seen to fall asleep: it is so since we began, at
- * least. Threads of the kernel that have nothing to do are no news.
+ * least. So it is with the call that it is inside. Threads of the kernel that have nothing to do are no news.
  */
 static void add_old_sleepers(struct kp_record *r)
 {
@@ -38,6 +38,10 @@ static void add_old_sleepers(struct kp_record *r)
 
 		if (t->state && !t->off_since && t->nframes && !idle)
 			t->off_since = r->started;
+		if (t->sys_nr >= 0 && !t->sys_start) {
+			t->sys_start = t->off_since;
+			t->at_least = 1;
+		}
 	}
 }
 

@@ -172,8 +172,7 @@ int kp_unit_put(struct kp_buf *b, uint8_t unit, uint64_t v)
 	case KP_U_FD: case KP_U_TID:
 		if (unit == KP_U_FD && (int32_t)v == AT_FDCWD)
 			return kp_buf_str(b, "AT_FDCWD");
-		v = (uint64_t)(int64_t)(int32_t)v;	/* an int in a register: the upper half is not promised */
-		return put_error(b, (int64_t)v);
+		return kp_buf_i64(b, (int32_t)v);	/* an int in a register: the upper half is not promised */
 	case KP_U_INT: return kp_buf_i64(b, (int64_t)v);
 	case KP_U_STATE: return kp_buf_char(b, kp_state_letter(v));
 	case KP_U_SIG: return put_signal(b, v);

@@ -48,6 +48,7 @@ hangs() {
 	kp-record -q -d 1 -o h.kp
 	kill $p
 	some 'who hangs' "$(rows h.kp sched.sleep | grep "\"pid\":$p," | grep '"open"' | grep -c '"stack":')" 1
+	some 'in which call' "$(rows h.kp 'sys.*' | grep "\"pid\":$p," | grep '"open"' | grep -c '"inferred"')" 1
 }
 
 talks() {

@@ -269,6 +269,8 @@ cpu_group() {
 	pids+=($!)
 	"$record" -q -p $! -d 0.5 -o f.kp
 	rows f.kp 'sched.sleep' | grep "\"pid\":${pids[0]}," | grep '"open"' | grep -q nanosleep
+	# and so is the call that it is inside, at least since we look
+	rows f.kp 'sys.clock_nanosleep' | grep "\"pid\":${pids[0]}," | grep '"open"' | grep -q '"inferred"'
 }
 
 @test "it records neither itself nor its readers" {

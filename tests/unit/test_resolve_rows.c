@@ -172,7 +172,7 @@ static void inside_calls(void **state)
 		  .sys_start = now - 4 * SEC, .sys_nr = 0, .a = { 3, 0x1000, 512, 99, 99, 99 }, .fddev = 5, .fdmode = S_IFREG | 0600, .fdino = 42,
 		  .nframes = 2, .frame = { 0x1234, 0x5678, 0x9999 }, .want = WANT_YES },
 		{ .tid = C, .tgid = C, .start = 2, .now = now + 1, .comm = "waiter", .state = 1, .off_since = now - 2 * SEC,
-		  .sys_start = now - 2 * SEC, .sys_nr = 202, .a = { 0xabc0 } },
+		  .sys_start = now - 2 * SEC, .sys_nr = 202, .a = { 0xabc0 }, .at_least = 1 },
 		{ .tid = W, .tgid = W, .start = 3, .now = now + 2, .comm = "short", .state = 1, .off_since = now - SEC / 10, .sys_nr = -1 },
 		{ .tid = X, .tgid = X, .start = 4, .now = now + 3, .comm = "hidden", .state = 1, .off_since = 1, .sys_start = 1, .sys_nr = 0, .want = WANT_NO },
 		{ .tid = X + 1, .tgid = X, .start = 5, .now = now + 4, .comm = "preempted", .state = 0, .off_since = 1, .sys_nr = -1 },
@@ -198,6 +198,7 @@ static void inside_calls(void **state)
 	assert_int_equal(r->stack->n, 2);
 	r = row_of(f, KP_K_SYS_futex, C, NULL);
 	assert_non_null(r);
+	assert_int_equal(r->flags, KP_F_OPEN | KP_F_KEYFRAME | KP_F_INFERRED);	/* it began before it could be seen */
 	assert_int_equal(r->obj->type, KP_OBJ_FUTEX);
 	assert_int_equal(r->obj->id, 0xabc0);
 	assert_null(row_of(f, KP_K_SCHED_SLEEP, C, NULL)->stack);

@@ -247,6 +247,8 @@ static void units(void **state)
 	check_unit(KP_U_ERR, (uint64_t)-512, "-ERESTARTSYS");
 	check_unit(KP_U_ERR, (uint64_t)-4000, "-4000");
 	check_unit(KP_U_FD, (uint32_t)AT_FDCWD, "AT_FDCWD");
+	check_unit(KP_U_FD, (uint32_t)-1, "-1");
+	check_unit(KP_U_TID, (uint32_t)-1, "-1");	/* of wait4: any child, and no error */
 	check_unit(KP_U_OPEN, O_RDWR | O_CREAT | O_CLOEXEC, "O_RDWR|O_CREAT|O_CLOEXEC");
 	check_unit(KP_U_OPEN, O_TMPFILE | O_SYNC, "O_RDONLY|O_TMPFILE|O_SYNC");
 	check_unit(KP_U_STATE, 0, "R");

@@ -8,6 +8,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* A record that begins at the end goes on in the second mapping: as much of that as the longest one needs. */
+static size_t mapped(const struct kp_ring *r)
+{
+	enum { LONGEST = 1 << 16 };
+	uint64_t size = r->mask + 1;
+
+	return r->page + size + (size < LONGEST ? size : LONGEST);
+}
+
 int kp_ring_map(struct kp_ring *r, int map_fd, uint64_t size)
 {
 	void *p;
@@ -19,7 +28,7 @@ int kp_ring_map(struct kp_ring *r, int map_fd, uint64_t size)
 	if (p == MAP_FAILED)
 		return -errno;
 	r->consumer = p;
-	p = mmap(NULL, r->page + 2 * size, PROT_READ, MAP_SHARED, map_fd, r->page);
+	p = mmap(NULL, mapped(r), PROT_READ, MAP_SHARED, map_fd, r->page);
 	if (p == MAP_FAILED) {
 		int rc = -errno;
 
@@ -36,7 +45,7 @@ void kp_ring_unmap(struct kp_ring *r)
 	if (r->consumer)
 		munmap(r->consumer, r->page);
 	if (r->producer)
-		munmap((void *)r->producer, r->page + 2 * (r->mask + 1));
+		munmap((void *)r->producer, mapped(r));
 	memset(r, 0, sizeof(*r));
 }
 

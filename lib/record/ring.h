@@ -10,7 +10,7 @@
 struct kp_ring {
 	uint64_t *consumer;		/* ours to advance */
 	const uint64_t *producer;	/* the kernel's */
-	const uint8_t *data;		/* mapped twice in a row, so that no record is split */
+	const uint8_t *data;		/* its beginning is mapped once more behind its end, so that no record is split */
 	uint64_t mask;
 	size_t page;
 };

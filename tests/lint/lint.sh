@@ -18,6 +18,14 @@ house() {
 	grep -q '^1\.\.' <<<"$out" || echo "tests/lint/house.sh ended early"
 }
 
+# The programs in the kernel for each architecture, whatever this machine is.
+bpf_for() {
+	local out
+	out=$(mktemp) || return
+	quietly "${CLANG:-clang}" -g -O2 -target bpf -D__TARGET_ARCH_"$1" -Wall -Werror -Iinclude -Ibpf -c bpf/kprobe.bpf.c -o "$out"
+	rm -f "$out"
+}
+
 # xargs gives the files first, clang-tidy wants the flags behind "--".
 tidy_all() {
 	local flags="-std=gnu11 -D_GNU_SOURCE -Iinclude -Ilib -I. -Itests -I$build/gen -I/usr/include/postgresql"
@@ -31,6 +39,8 @@ tidy_all() {
 check "house rules" house
 check "gcc is content" compiler release
 check "clang is content" compiler clang
+check "the BPF programs compile for x86-64" bpf_for x86
+check "the BPF programs compile for arm64" bpf_for arm64
 if command -v clang-tidy >/dev/null; then
 	check "clang-tidy is content" tidy_all
 else

@@ -65,6 +65,12 @@ struct kp_record_sink {
 	 */
 	int (*flush)(void *arg, struct kp_err *err);
 	void *arg;
+	/*
+	 * Asked ten times a second: true, and all rows so far are given, turn called, and what follows can be read
+	 * without what came before: it begins with a keyframe. NULL: never.
+	 */
+	bool (*full)(void *arg);
+	int (*turn)(void *arg, struct kp_err *err);
 };
 /* A sink that hands all to a writer. */
 struct kp_record_sink kp_record_to_writer(struct kp_writer *w);

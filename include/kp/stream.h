@@ -69,6 +69,8 @@ struct kp_write_opts {
 	uint64_t chunk_bytes;	/* > 0: start a new chunk (header again) before this many bytes */
 	const char *delimiter;	/* written after each chunk; NULL none; implies chunk_bytes 900000 */
 	bool concat;		/* for filters: a source may go back in time, as in `cat a.kp a.kp` */
+	/* Writing failed with rc, as on a full disk: 0 if room was made and it goes on where it stopped, else what to fail with. */
+	int (*stuck)(void *arg, int rc); void *stuck_arg; /* NULL: it fails */
 };
 
 /*

@@ -121,5 +121,7 @@ char kp_state_letter(uint64_t state);
 bool kp_failed(const struct kp_kind *k, int64_t ret);
 
 int kp_write_all(int fd, const void *p, size_t n);	/* 0 or -errno; retries on EINTR and EAGAIN (poll) */
+/* The same from byte *done on, which tells how far it came: after an error it may be tried again. */
+int kp_write_on(int fd, const void *p, size_t n, size_t *done);
 
 #endif

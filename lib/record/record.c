@@ -210,5 +210,5 @@ static int w_flush(void *arg, struct kp_err *err)
 
 struct kp_record_sink kp_record_to_writer(struct kp_writer *w)
 {
-	return (struct kp_record_sink){ w_row, w_key_begin, w_key_end, w_flush, w };
+	return (struct kp_record_sink){ .row = w_row, .key_begin = w_key_begin, .key_end = w_key_end, .flush = w_flush, .arg = w };
 }

@@ -234,6 +234,26 @@ static int renew_pool(struct kp_record *r)
 	return rc;
 }
 
+static int keyframe(struct kp_record *r, uint64_t now)
+{
+	int rc = catch_up(r);
+
+	r->next_key = now + KEY_EVERY;
+	return rc ? rc : kp_rec_keyframe(r);
+}
+
+/* The sink begins with something new, from which on all must be understood again. */
+static int turn(struct kp_record *r, uint64_t now)
+{
+	int rc = catch_up(r);
+
+	if (!rc)
+		rc = r->sink->turn(r->sink->arg, r->err);
+	if (!rc)
+		rc = clock_row(r, kp_now_mono());
+	return rc ? rc : keyframe(r, now);
+}
+
 static int each_second(struct kp_record *r, uint64_t now)
 {
 	int rc = kp_resolve_poll(r->res, now, queue_polled, r);
@@ -249,12 +269,8 @@ static int each_second(struct kp_record *r, uint64_t now)
 		if (!rc)
 			rc = kp_rec_open(r, r->o.min_dur > OPEN_MIN ? r->o.min_dur : OPEN_MIN);
 	}
-	if (!rc && now >= r->next_key) {
-		r->next_key = now + KEY_EVERY;
-		rc = catch_up(r);
-		if (!rc)
-			rc = kp_rec_keyframe(r);
-	}
+	if (!rc && now >= r->next_key)
+		rc = keyframe(r, now);
 	if (!rc)
 		rc = renew_pool(r);
 	if (!rc && r->sink->flush)
@@ -291,6 +307,8 @@ static int tick(struct kp_record *r, uint64_t now)
 		rc = clock_row(r, now);
 	if (!rc && second)
 		rc = each_second(r, now);
+	if (!rc && r->sink->full && r->sink->full(r->sink->arg))
+		rc = turn(r, now);
 	return rc;
 }
 

@@ -23,6 +23,7 @@ struct input {
 	char **paths; uint32_t npaths, path; /* files read one after the other */
 	struct kp_items items;
 	bool open, done;
+	bool ring;		/* a directory: its oldest segments may be removed at any moment */
 	/* since the last header */
 	bool headed, header_bad, ended;
 	uint64_t rows, blocks;	/* found, passed over, or known to be bad: what the end record counts */

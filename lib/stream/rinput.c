@@ -302,6 +302,8 @@ static int take_item(struct kp_reader *r, struct input *in, struct kp_err *err)
 	r->st.skipped_blocks += in->items.skipped_blocks;
 	r->st.skipped_bytes += in->items.skipped_bytes;
 	in->items.skipped_blocks = in->items.skipped_bytes = 0;
+	if (rc == -ENODATA && in->ring)	/* the host went down before the first block came to the disk */
+		return 2;
 	if (rc <= 0)
 		return rc ? rc : 2;
 	switch (item.type) {
@@ -340,7 +342,13 @@ static int next_file(struct kp_reader *r, struct input *in, struct kp_err *err)
 	in->headed = in->header_bad = in->ended = in->no_end = false;
 	in->rows = in->blocks = 0;
 	in->bad_blocks = in->bad_rows = 0;
-	rc = kp_items_open(&in->items, in->paths[in->path], err);
+	do	/* what is not there is older than the ring by now */
+		rc = kp_items_open(&in->items, in->paths[in->path], err);
+	while (rc == -ENOENT && in->ring && ++in->path < in->npaths);
+	if (in->path == in->npaths) {
+		in->done = true;
+		return 0;
+	}
 	in->items.in.idle = r->o.idle;
 	in->items.in.idle_arg = r->o.idle_arg;
 	in->open = !rc;

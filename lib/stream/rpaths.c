@@ -44,6 +44,7 @@ static int list_dir(struct input *in, const char *path, struct kp_err *err)
 			rc = add_path(in, path, e->d_name);
 	}
 	closedir(d);
+	in->ring = true;
 	if (rc)
 		return kp_err(err, -rc, "out of memory");
 	if (!in->npaths)

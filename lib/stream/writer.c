@@ -70,6 +70,17 @@ static bool splits(struct kp_writer *w, bool end)
 	return false;
 }
 
+/* All of it, or none that counts: what goes on after an error goes on in the middle of what was being written. */
+static int write_out(struct kp_writer *w)
+{
+	size_t done = 0;
+	int rc = kp_write_on(w->fd, w->p.out.p, w->p.out.len, &done);
+
+	while (rc && w->o.stuck && !(rc = w->o.stuck(w->o.stuck_arg, rc)))
+		rc = kp_write_on(w->fd, w->p.out.p, w->p.out.len, &done);
+	return rc;
+}
+
 /* Hands what is in out to the kernel. end: the chunk ends with it. */
 static int hand_over(struct kp_writer *w, bool end, struct kp_err *err)
 {
@@ -81,7 +92,7 @@ static int hand_over(struct kp_writer *w, bool end, struct kp_err *err)
 		w->failed = -EINVAL;
 		return kp_err(err, EINVAL, "the delimiter occurs inside the stream: choose another, longer one");
 	}
-	rc = w->p.out.err ? w->p.out.err : kp_write_all(w->fd, w->p.out.p, w->p.out.len);
+	rc = w->p.out.err ? w->p.out.err : write_out(w);
 	if (!rc) {
 		w->st.bytes += w->p.out.len;
 		w->chunk_len += w->p.out.len;

@@ -72,16 +72,15 @@ bool kp_color(FILE *f)
 	return isatty(fileno(f)) && !(no && *no) && term && strcmp(term, "dumb");
 }
 
-int kp_write_all(int fd, const void *p, size_t n)
+int kp_write_on(int fd, const void *p, size_t n, size_t *done)
 {
 	const char *s = p;
 
-	while (n) {
-		ssize_t w = write(fd, s, n);
+	while (*done < n) {
+		ssize_t w = write(fd, s + *done, n - *done);
 
 		if (w >= 0) {
-			s += w;
-			n -= w;
+			*done += w;
 		} else if (errno == EAGAIN) {
 			struct pollfd pf = { .fd = fd, .events = POLLOUT };
 
@@ -91,4 +90,11 @@ int kp_write_all(int fd, const void *p, size_t n)
 		}
 	}
 	return 0;
+}
+
+int kp_write_all(int fd, const void *p, size_t n)
+{
+	size_t done = 0;
+
+	return kp_write_on(fd, p, n, &done);
 }

@@ -41,7 +41,7 @@ SKEL    := $(patsubst bpf/%.bpf.c,$(G)/%.skel.h,$(BPFSRC))
 
 # What each tool needs beyond the stream; kp-record and kp-query stay light for use over ssh.
 LIBS_BASE := -lcbor -lzstd
-LIBS_kp-record := -lbpf -lelf -lz
+LIBS_kp-record := -lbpf -lelf -lz -lpthread
 LIBS_kp-query  := -lpcre2-8
 LIBS_kp-enrich := -ljansson
 LIBS_kp-causal := -ljansson -lpcre2-8

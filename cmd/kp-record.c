@@ -9,10 +9,12 @@
 
 #include <kp/expr.h>
 #include <kp/record.h>
+#include <kp/ring.h>
 #include <kp/stream.h>
 #include <kp/util.h>
 
-enum { O_COMM = 256, O_MIN_DUR, O_STACK_MIN, O_IDS, O_NO_IDS, O_PAYLOAD, O_BUFFER, O_DELIMITER, O_LEVEL, O_ALL, O_NO_EXCLUDE };
+enum { O_COMM = 256, O_MIN_DUR, O_STACK_MIN, O_IDS, O_NO_IDS, O_PAYLOAD, O_BUFFER, O_DELIMITER, O_LEVEL, O_ALL, O_NO_EXCLUDE,
+	O_RING, O_RING_SIZE, O_RING_AGE, O_MIN_FREE, O_FSYNC, O_GROUP };
 
 static const struct kp_opt opts[] = {
 	{ -1, NULL, NULL, "What is recorded (everything by default; with COMMAND, it and what it starts)" },
@@ -35,6 +37,13 @@ static const struct kp_opt opts[] = {
 	{ O_BUFFER, "buffer", "SIZE", "buffer per CPU (default 16M); what does not fit is lost, and counted" },
 	{ O_DELIMITER, "delimiter", "STRING", "write chunks with STRING after each (for kcat -D)" },
 	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 2)" },
+	{ -1, NULL, NULL, "For ever, within limits" },
+	{ O_RING, "ring", "DIR", "write segments into DIR, and remove the oldest" },
+	{ O_RING_SIZE, "ring-size", "SIZE", "at most so much on disk (default 2G)" },
+	{ O_RING_AGE, "ring-age", "DUR", "and nothing older (default 24h; 0: no limit)" },
+	{ O_MIN_FREE, "min-free", "SIZE", "and leave so much free on its file system (default 5%)" },
+	{ O_FSYNC, "fsync", "second|segment|never", "when to force it to the disk (default second)" },
+	{ O_GROUP, "group", "NAME", "let this group read it" },
 	{ 0 },
 };
 
@@ -51,6 +60,8 @@ struct args {
 	struct kp_common common;
 	struct kp_record_opts rec;
 	struct kp_write_opts write;
+	struct kp_diskring_opts ring;
+	const char *ring_opt;	/* an option that makes sense only with --ring */
 	uint32_t *pids;
 };
 
@@ -118,6 +129,54 @@ static int add_pids(struct args *a, const char *val, struct kp_err *err)
 	}
 }
 
+static int min_free(const char *val, struct kp_diskring_opts *o, struct kp_err *err)
+{
+	char *end;
+	double part = strtod(val, &end);
+
+	o->free_part = 0;
+	if (end != val && !strcmp(end, "%") && part >= 0 && part <= 90)
+		o->free_part = part / 100;
+	else if (kp_parse_size(val, &o->free_bytes))
+		return kp_err(err, EINVAL, "--min-free takes a part of the file system such as 5%%, at most 90%%, or a size, not %s", val);
+	return 0;
+}
+
+static int take_ring(struct args *a, int key, const char *val, struct kp_err *err)
+{
+	static const char *const sync[] = { [KP_SYNC_SECOND] = "second", [KP_SYNC_SEGMENT] = "segment", [KP_SYNC_NEVER] = "never" };
+	struct kp_diskring_opts *o = &a->ring;
+
+	for (const struct kp_opt *p = opts; key != O_RING && p->key; p++)
+		if (p->key == key)
+			a->ring_opt = p->name;
+	switch (key) {
+	case O_RING:
+		if (!*val)
+			return kp_err(err, EINVAL, "--ring must not be empty");
+		o->dir = val;
+		break;
+	case O_RING_SIZE:
+		if (kp_parse_size(val, &o->size) || o->size < 1 << 20)
+			return kp_err(err, EINVAL, "--ring-size takes a size from 1M on, not %s", val);
+		break;
+	case O_RING_AGE:
+		if (duration("ring-age", val, &o->age, err))
+			return -EINVAL;
+		if (o->age && o->age < 10000000000ull)
+			return kp_err(err, EINVAL, "--ring-age takes a duration from 10s on, or 0, not %s", val);
+		break;
+	case O_MIN_FREE: return min_free(val, o, err);
+	case O_FSYNC:
+		for (o->sync = 0; o->sync <= KP_SYNC_NEVER; o->sync++)
+			if (!strcmp(val, sync[o->sync]))
+				return 0;
+		return kp_err(err, EINVAL, "--fsync takes second, segment or never, not %s", val);
+	case O_GROUP: o->group = val; break;
+	}
+	return 0;
+}
+
 static int take(void *arg, int key, const char *val, struct kp_err *err)
 {
 	struct args *a = arg;
@@ -163,6 +222,7 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		rc = number("level", val, 1, 19, &n, err);
 		a->write.level = (int)n;
 		break;
+	default: return take_ring(a, key, val, err);
 	}
 	return rc;
 }
@@ -209,7 +269,7 @@ static void hurry(void)
 		setpriority(PRIO_PROCESS, 0, -4);
 }
 
-static void say_totals(const struct args *a, const struct kp_record *r, const struct kp_write_stats *w)
+static void say_totals(const struct args *a, const struct kp_record *r, uint64_t written)
 {
 	struct kp_record_stats st;
 	char bytes[32];
@@ -217,7 +277,7 @@ static void say_totals(const struct args *a, const struct kp_record *r, const st
 	kp_record_stats(r, &st);
 	if (!a->common.quiet)
 		kp_warn(&tool, "%llu events, %s (%.1f bytes each), %llu lost", (unsigned long long)st.events,
-			kp_fmt_bytes(bytes, w->bytes), st.events ? (double)w->bytes / st.events : 0.0,
+			kp_fmt_bytes(bytes, written), st.events ? (double)written / st.events : 0.0,
 			(unsigned long long)st.lost);
 	if (a->common.verbose)
 		kp_warn(&tool, "%llu events late, %llu records bad; buffers at most %llu %% full, fetched after %s at most",
@@ -239,6 +299,48 @@ static int make_header(struct kp_header *hdr, const struct args *a, struct kp_re
 	return rc ? kp_err(err, ENOMEM, "out of memory") : 0;
 }
 
+static int run(struct kp_record *r, const struct kp_record_sink *sink, struct kp_err *err)
+{
+	int rc;
+
+	hurry();
+	running = r;
+	if (early)
+		kp_record_stop(r, 0);
+	rc = kp_record_run(r, sink, err);
+	running = NULL;
+	return rc;
+}
+
+static int write_ring(struct args *a, struct kp_record *r, struct kp_diskring *ring, int argc, char **argv, struct kp_err *err)
+{
+	const struct kp_record_sink sink = {
+		.row = kp_diskring_row, .key_begin = kp_diskring_key_begin, .key_end = kp_diskring_key_end,
+		.flush = kp_diskring_flush, .arg = ring, .full = kp_diskring_full, .turn = kp_diskring_turn,
+	};
+	struct kp_diskring_stats st;
+	struct kp_header hdr = { 0 };
+	struct kp_err later;
+	int rc, rc2;
+
+	rc = make_header(&hdr, a, r, argc, argv, err);
+	if (!rc)
+		rc = kp_diskring_begin(ring, &hdr, kp_record_kinds(r), err);
+	if (!rc)
+		rc = run(r, &sink, err);
+	rc2 = kp_diskring_end(ring, rc ? &later : err);
+	rc = rc ? rc : rc2;
+	kp_diskring_stats(ring, &st);
+	if (!rc)
+		say_totals(a, r, st.bytes);
+	if (!rc && a->common.verbose)
+		kp_warn(&tool, "%llu segments there, %llu removed; %llu packed anew, to %llu %% of their size", (unsigned long long)st.segments,
+			(unsigned long long)st.removed, (unsigned long long)st.rewritten,
+			(unsigned long long)(st.before ? 100 * st.after / st.before : 100));
+	kp_header_free(&hdr);
+	return rc;
+}
+
 static int write_stream(struct args *a, struct kp_record *r, int argc, char **argv, struct kp_err *err)
 {
 	struct kp_write_stats ws = { 0 };
@@ -256,12 +358,7 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 		rc = kp_writer_open(&w, fd, false, &hdr, kp_record_kinds(r), &a->write, err);
 	if (!rc) {
 		sink = kp_record_to_writer(w);
-		hurry();
-		running = r;
-		if (early)
-			kp_record_stop(r, 0);
-		rc = kp_record_run(r, &sink, err);
-		running = NULL;
+		rc = run(r, &sink, err);
 	}
 	if (w) {
 		rc2 = kp_writer_flush(w, rc ? &later : err);
@@ -274,14 +371,32 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 	if (fd > STDOUT_FILENO && close(fd) && !rc)
 		rc = kp_err(err, errno, "%s: %s", a->common.out, strerror(errno));
 	if (w && (!rc || rc == -EPIPE))
-		say_totals(a, r, &ws);
+		say_totals(a, r, ws.bytes);
 	kp_header_free(&hdr);
 	return rc;
 }
 
+static int check_ring(struct args *a, struct kp_err *err)
+{
+	if (!a->ring.dir && a->ring_opt)
+		return kp_err(err, EINVAL, "--%s needs --ring", a->ring_opt);
+	if (a->ring.dir && a->common.out)
+		return kp_err(err, EINVAL, "--ring and --output: only one of them says where it is written");
+	if (a->ring.dir && a->write.delimiter)
+		return kp_err(err, EINVAL, "--ring and --delimiter do not go together");
+	a->ring.level = a->write.level;
+	a->ring.say = say;
+	a->ring.say_arg = a;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct args a = { .rec.stream_fd = STDOUT_FILENO };
+	struct args a = {
+		.rec.stream_fd = STDOUT_FILENO,
+		.ring = { .size = 2ull << 30, .age = 24ull * 3600 * 1000000000, .free_part = 0.05 },
+	};
+	struct kp_diskring *ring = NULL;
 	struct kp_record *r = NULL;
 	int status, first, rc, trouble;
 	struct kp_err err = { 0 };
@@ -297,7 +412,13 @@ int main(int argc, char **argv)
 	a.rec.say = say;
 	a.rec.say_arg = &a;
 	a.rec.libbpf_prints = a.common.verbose > 1;
-	if (a.common.out && strcmp(a.common.out, "-") != 0)
+	rc = check_ring(&a, &err);
+	if (rc) {
+		kp_complain(&tool, rc, &err);
+		free(a.pids);
+		return first < argc ? 125 : KP_EXIT_USAGE;
+	}
+	if (a.ring.dir || (a.common.out && strcmp(a.common.out, "-") != 0))
 		a.rec.stream_fd = -1;
 	else if (a.rec.command) /* what it prints must not get between our bytes */
 		a.rec.command_stdout = STDERR_FILENO;
@@ -306,10 +427,15 @@ int main(int argc, char **argv)
 		a.rec.second = progress;
 	catch_signals();
 	rc = a.rec.stream_fd < 0 ? 0 : kp_check_binary_out(a.rec.stream_fd, &err);
+	if (!rc && a.ring.dir)
+		rc = kp_diskring_open(&ring, &a.ring, &err);
 	if (!rc)
 		rc = kp_record_new(&r, &a.rec, &err);
-	if (!rc) /* of the command only the name is written down: arguments may be passwords */
+	if (!rc && ring)
+		rc = write_ring(&a, r, ring, a.rec.command ? first + 1 : argc, argv, &err);
+	else if (!rc) /* of the command only the name is written down: arguments may be passwords */
 		rc = write_stream(&a, r, a.rec.command ? first + 1 : argc, argv, &err);
+	kp_diskring_free(ring);
 	signal(SIGTERM, SIG_DFL); /* there is nothing left to end properly */
 	status = kp_complain(&tool, rc, &err) ? trouble : KP_EXIT_OK;
 	if (!status && a.rec.command) {

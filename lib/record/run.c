@@ -204,13 +204,24 @@ static int queue_polled(void *arg, const struct kp_row *row)
 	return kp_rec_wants(r, row->kind) ? kp_rec_queue(r, row) : 0;
 }
 
-/* Before tasks are looked at as they are now, the events that made them so must have been told. */
+/*
+ * Before tasks are looked at as they are now, the events that made them so must have been told. That may be a
+ * second's worth of rows: the rings are looked after meanwhile.
+ */
 static int catch_up(struct kp_record *r)
 {
-	uint64_t now = kp_now_mono();
+	uint64_t upto = kp_now_mono();
 	int rc = kp_rec_drain(r);
 
-	return rc ? rc : emit(r, now);
+	if (!rc)
+		rc = emit_some(r, upto, kp_now_mono());
+	while (!rc && r->behind) {
+		if (r->merge.bytes < HELD_MAX)
+			rc = kp_rec_drain(r);
+		if (!rc)
+			rc = emit_some(r, upto, kp_now_mono());
+	}
+	return rc;
 }
 
 /* The pool only grows: when it has, all that refers to it goes out and a new one is begun. */

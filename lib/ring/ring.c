@@ -14,6 +14,7 @@
 
 #include <kp/util.h>
 
+enum { LOOK_EVERY = 16384 };	/* rows */
 #define SAY_EVERY (60 * RING_SEC)	/* a line about one trouble */
 
 enum trouble { FULL, SHORT, SYNC, TROUBLES };
@@ -29,6 +30,7 @@ struct kp_diskring {
 	struct kp_writer *w;
 	int fd;
 	uint64_t us, begun;	/* its name; monotonic */
+	uint64_t rows;		/* of all, for what is done now and then */
 	struct ring_sync sync;
 	struct ring_rewrite rewrite;
 	uint64_t copy_bytes;	/* that it may take, 0: nothing is under way */
@@ -291,8 +293,12 @@ int kp_diskring_begin(struct kp_diskring *r, const struct kp_header *hdr, const 
 int kp_diskring_row(void *ring, const struct kp_row *row, struct kp_err *err)
 {
 	struct kp_diskring *r = ring;
+	int rc = kp_writer_row(r->w, row, err);
 
-	return kp_writer_row(r->w, row, err);
+	/* A recorder that is behind may hand out very much before it asks whether the segment is full. */
+	if (!rc && ++r->rows % LOOK_EVERY == 0 && live_bytes(r) > r->seg_size)
+		keep_limits(r);
+	return rc;
 }
 
 int kp_diskring_key_begin(void *ring, uint64_t t0, struct kp_err *err)

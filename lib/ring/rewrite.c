@@ -59,8 +59,8 @@ static int follow_key(struct copy *c, const struct kp_row *row, struct kp_err *e
 	}
 	if (rc || !(row->flags & KP_F_KEYFRAME))
 		return rc;
-	if (!c->in_key)
-		rc = kp_writer_key_begin(c->out, row->end, err);
+	if (!c->in_key)	/* what is older comes first */
+		rc = kp_writer_flush(c->out, err) ?: kp_writer_key_begin(c->out, row->end, err);
 	c->in_key = true;
 	c->key_end = row->end;
 	return rc;

@@ -88,9 +88,14 @@ _kp_record() {
 	--buffer) return ;;
 	--delimiter) return ;;
 	--level) return ;;
+	--ring-size) return ;;
+	--ring-age) return ;;
+	--min-free) return ;;
+	--fsync) mapfile -t COMPREPLY < <(compgen -W 'second segment never' -- "$cur"); return ;;
+	--group) return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W '-p --pid --comm -g --cgroup -e --events --min-dur --stack-min --all --no-exclude --ids --no-ids --payload -d --duration -n --count --buffer --delimiter --level -o --output -q --quiet -v --verbose -h --help -V --version ' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W '-p --pid --comm -g --cgroup -e --events --min-dur --stack-min --all --no-exclude --ids --no-ids --payload -d --duration -n --count --buffer --delimiter --level --ring --ring-size --ring-age --min-free --fsync --group -o --output -q --quiet -v --verbose -h --help -V --version ' -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi

@@ -288,6 +288,9 @@ int kp_decode(struct kp_decode *d, const void *rec, uint32_t len, struct kp_row 
 		return 0;
 	*row = (struct kp_row){ .end = ev.h->end, .dur = ev.h->dur, .kind = ev.h->kind, .cpu = ev.h->cpu,
 				.flags = ev.h->flags, .ret = ev.h->ret };
+	/* One CPU may have looked at the clock just before another wrote down when it began: that is less than nothing. */
+	if (row->dur > row->end)
+		row->dur = 0;
 	if (ev.h->tid != EV_NOBODY)
 		row->task = kp_resolve_task(d->res, ev.h->tid, ev.h->tgid, ev.h->start);
 	memcpy(row->a, ev.a, 8 * ev.h->nargs);

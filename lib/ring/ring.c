@@ -14,7 +14,10 @@
 
 #include <kp/util.h>
 
-enum { LOOK_EVERY = 16384 };	/* rows */
+enum {
+	LOOK_EVERY = 16384,	/* rows */
+	FULL_ENOUGH = 32768,	/* rows a block: packing them anew would save a tenth at most */
+};
 #define SAY_EVERY (60 * RING_SEC)	/* a line about one trouble */
 
 enum trouble { FULL, SHORT, SYNC, TROUBLES };
@@ -78,29 +81,47 @@ static uint64_t live_bytes(const struct kp_diskring *r)
 /* What is not in the list: a whole segment for the one being written, lest it be too late, and the copy that is being made. */
 static uint64_t others(const struct kp_diskring *r)
 {
-	uint64_t live = r->w ? ring_fd_bytes(r->fd) : 0;
+	uint64_t live = r->fd >= 0 ? ring_fd_bytes(r->fd) : 0;
 
 	return (live > r->seg_size ? live : r->seg_size) + r->copy_bytes;
+}
+
+/* What its file system has free, and should have. */
+static void look_at_disk(const struct kp_diskring *r, uint64_t *free_bytes, uint64_t *min_free)
+{
+	struct statvfs fs;
+
+	*free_bytes = UINT64_MAX;
+	*min_free = r->o.free_bytes;
+	if (fstatvfs(r->dir.fd, &fs))
+		return;
+	*free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (r->o.free_part > 0)
+		*min_free = (uint64_t)((double)fs.f_blocks * (double)fs.f_frsize * r->o.free_part);
 }
 
 static void keep_limits(struct kp_diskring *r)
 {
 	struct ring_limits l = { .size = r->o.size, .age = r->o.age };
-	struct ring_state st = { .other = others(r), .now = kp_now_wall(), .free = UINT64_MAX };
-	struct statvfs fs;
+	struct ring_state st = { .other = others(r), .now = kp_now_wall() };
 	uint32_t n;
 
-	if ((r->o.free_part > 0 || r->o.free_bytes) && !fstatvfs(r->dir.fd, &fs)) {
-		st.free = (uint64_t)fs.f_bavail * fs.f_frsize;
-		l.min_free = (uint64_t)((double)fs.f_blocks * (double)fs.f_frsize * r->o.free_part);
-		if (l.min_free < r->o.free_bytes)
-			l.min_free = r->o.free_bytes;
-	}
+	look_at_disk(r, &st.free, &l.min_free);
 	n = ring_surplus(&r->segs, &l, &st);
 	if (n && n == r->segs.n && st.free < l.min_free)
 		say(r, SHORT, "%s: too little is free on its file system (--min-free): only the present segment is kept", r->o.dir);
 	while (n--)
 		remove_oldest(r);
+}
+
+/* A ring that has less room than it may take has smaller segments, too. */
+static uint64_t present_seg_size(const struct kp_diskring *r)
+{
+	uint64_t free_bytes, min_free, room;
+
+	look_at_disk(r, &free_bytes, &min_free);
+	room = r->segs.bytes + (free_bytes > min_free ? free_bytes - min_free : 0);
+	return ring_seg_size(room < r->o.size ? room : r->o.size);
 }
 
 /* Somebody may have removed some by hand. */
@@ -151,11 +172,13 @@ static int publish(struct kp_diskring *r, const char *temp, const char *name, st
 
 static int begin_segment(struct kp_diskring *r, struct kp_err *err)
 {
-	struct kp_write_opts wo = { .level = r->o.level, .stuck = stuck, .stuck_arg = r, .block_bytes = (uint32_t)(2 * r->seg_size) };
+	struct kp_write_opts wo = { .level = r->o.level, .stuck = stuck, .stuck_arg = r };
 	uint64_t last = r->segs.n ? r->segs.seg[r->segs.n - 1].us : 0, us = kp_now_wall() / 1000;
 	char name[RING_NAME], temp[RING_NAME];
 	int rc;
 
+	r->seg_size = present_seg_size(r);
+	wo.block_bytes = (uint32_t)(2 * r->seg_size); /* before compression */
 	/* The wall clock may have been set back: in the ring time goes on. */
 	if (last < r->us)
 		last = r->us;
@@ -183,11 +206,12 @@ static int begin_segment(struct kp_diskring *r, struct kp_err *err)
 
 static int end_segment(struct kp_diskring *r, struct kp_err *err)
 {
-	struct ring_seg seg = { .us = r->us, .end = kp_now_wall(), .loose = true };
+	struct ring_seg seg = { .us = r->us, .end = kp_now_wall() };
 	struct kp_write_stats ws;
 	int rc = kp_writer_flush(r->w, err), rc2;
 
 	kp_writer_stats(r->w, &ws);
+	seg.loose = ws.rows < ws.blocks * FULL_ENOUGH;
 	r->st.rows += ws.rows;
 	r->st.bytes += ws.bytes;
 	if (rc)

@@ -25,7 +25,7 @@ struct ring_seg {
 	uint64_t us;		/* its name */
 	uint64_t bytes;		/* on disk */
 	uint64_t end;		/* last written to: wall clock, ns */
-	bool loose;		/* as it was recorded: blocks of a second */
+	bool loose;		/* its blocks are of a second, and small */
 };
 /* The oldest first. The one being written is not among them. */
 struct ring_segs { struct ring_seg *seg; uint32_t n, cap; uint64_t bytes; };

@@ -232,6 +232,23 @@ static void ints_have_their_sign(void **state)
 	world_free(&w);
 }
 
+/* It is woken by a CPU that looked at the clock before its own wrote down that it sleeps. */
+static void less_than_no_time_is_none(void **state)
+{
+	struct ev_head h = { .kind = KP_K_SCHED_WAKE, .nargs = 3, .end = 1000, .dur = -(uint64_t)477, .tid = 7, .tgid = 7 };
+	struct built b = { .n = 0 };
+	struct kp_row row;
+	struct world w;
+
+	world_new(&w, NULL);
+	add(&b, &h, sizeof(h));
+	add(&b, (uint64_t[]){ 0, 1, 0 }, 24);
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_int_equal(row.end, 1000);
+	assert_int_equal(row.dur, 0);
+	world_free(&w);
+}
+
 /* Who had the CPU before was hidden by the kernel: that is no task, and not the idle one either. */
 static void nobody_has_no_task(void **state)
 {
@@ -261,6 +278,7 @@ int main(void)
 		cmocka_unit_test(ids_keep_no_secret),
 		cmocka_unit_test(table_rows_are_not_written),
 		cmocka_unit_test(ints_have_their_sign),
+		cmocka_unit_test(less_than_no_time_is_none),
 		cmocka_unit_test(nobody_has_no_task),
 	};
 

@@ -99,6 +99,18 @@ load() {
 	"$query" --strict -q r >/dev/null
 }
 
+@test "no call is lost or told twice where one segment ends and the next begins" {
+	local n lost=0 k
+	"$record" -q --ring r --ring-age 16s -e 'sys.read' -- sh -c '
+		for _ in $(seq 20); do dd if=/dev/zero of=/dev/null bs=1 count=5000 2>/dev/null; sleep 0.1; done'
+	[ "$(find r -name '*.kp' | wc -l)" -ge 3 ]
+	n=$(rows -e sys.read r | grep -c '"comm":"dd".*"count":1}')
+	while read -r k; do lost=$((lost + k)); done < <(rows -e loss.kernel r | sed -E 's/.*"count":([0-9]+).*/\1/')
+	echo "$n calls, $lost lost"
+	[ "$n" -le 100000 ]
+	[ $((n + lost)) -ge 100000 ]
+}
+
 @test "killed at any moment it can be read up to the last second, and goes on" {
 	local last now f n=0
 	load 20 100 0.05 &

@@ -576,12 +576,83 @@ static void reader_of_gone(void **state)
 	stop(&t);
 }
 
+/* ---- a disk that is full for a while ---- */
+
+struct disk { int fd, tries; };
+
+static int make_room(void *arg, int rc)
+{
+	struct disk *d = arg;
+	int file;
+
+	assert_int_equal(rc, -ENOSPC);
+	if (++d->tries < 3)
+		return 0;
+	/* from now on there is room */
+	file = memfd_create("room", 0);
+	assert_true(dup2(file, d->fd) == d->fd);
+	close(file);
+	return 0;
+}
+
+static int no_room(void *arg, int rc)
+{
+	++*(int *)arg;
+	return rc;
+}
+
+static void full_disk(void **state)
+{
+	struct disk d = { .fd = open("/dev/full", O_WRONLY) };
+	struct kp_write_opts wo = { .stuck = make_room, .stuck_arg = &d };
+	struct kp_err err = { "" };
+	const struct kp_row *got;
+	struct kp_writer *w;
+	struct kp_reader *in;
+	struct kp_pool *pool;
+	struct kp_kinds *kinds;
+	char path[32];
+	const char *p;
+	struct test t;
+	int asked = 0;
+	uint32_t n = 0;
+
+	start(&t);
+	assert_int_equal(kp_writer_open(&w, d.fd, false, &t.w.h, t.w.kinds, &wo, &err), 0);
+	assert_int_equal(d.tries, 3);
+	for (int i = 0; i < 1000; i++) {
+		struct kp_row row = next_row(&t);
+
+		assert_int_equal(kp_writer_row(w, &row, &err), 0);
+	}
+	assert_int_equal(kp_writer_close(w, 1000, &err), 0);
+	assert_int_equal(kp_pool_new(&pool), 0);
+	assert_int_equal(kp_kinds_new(&kinds), 0);
+	p = fd_path(path, d.fd);
+	assert_int_equal(kp_reader_open(&in, &p, 1, pool, kinds, &(struct kp_read_opts){ .strict = true }, &err), 0);
+	while (kp_reader_next(in, &got, &err) == 1)
+		n++;
+	assert_int_equal(n, 1000);
+	kp_reader_close(in);
+	kp_kinds_free(kinds);
+	kp_pool_free(pool);
+	close(d.fd);
+	/* whoever cannot make room fails */
+	d.fd = open("/dev/full", O_WRONLY);
+	wo = (struct kp_write_opts){ .stuck = no_room, .stuck_arg = &asked };
+	assert_int_equal(kp_writer_open(&w, d.fd, false, &t.w.h, t.w.kinds, &wo, &err), -ENOSPC);
+	assert_int_equal(asked, 1);
+	close(d.fd);
+	stop(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names), cmocka_unit_test(limits), cmocka_unit_test(clock_back), cmocka_unit_test(sizes),
 		cmocka_unit_test(directories), cmocka_unit_test(foreign), cmocka_unit_test(lock), cmocka_unit_test(all_rows),
 		cmocka_unit_test(keyframes), cmocka_unit_test(bounded), cmocka_unit_test(restart), cmocka_unit_test(reader_of_gone),
+		cmocka_unit_test(full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

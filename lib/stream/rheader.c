@@ -42,14 +42,20 @@ static int64_t base_of(const struct kp_reader *r, const struct kp_source *s)
 	return (int64_t)(s->real0 - s->mono0);
 }
 
-static uint64_t limit(uint64_t mono, uint64_t wall, const struct kp_source *s, bool until)
+/* off: of the wall clock. */
+static uint64_t limit(uint64_t mono, uint64_t wall, int64_t off, bool until)
 {
 	uint64_t none = until ? UINT64_MAX : 0, a = mono ? mono : none, b = none;
-	int64_t off = (int64_t)(s->real0 - s->mono0);
 
 	if (wall)
 		b = (int64_t)wall > off ? wall - (uint64_t)off : until ? 1 : 0;
 	return until ? (a < b ? a : b) : (a > b ? a : b);
+}
+
+static void set_limits(const struct kp_reader *r, struct per_source *p, int64_t off)
+{
+	p->since = limit(r->o.since, r->o.since_wall, off, false);
+	p->until = limit(r->o.until, r->o.until_wall, off, true);
 }
 
 /* The caller may know better than the stream. */
@@ -91,8 +97,7 @@ static int add_source(struct kp_reader *r, const struct kp_source *s, uint32_t *
 	set_shift(r, &r->h.sources[i], s);
 	p = &r->src[i];
 	p->line = (int64_t)((uint64_t)r->h.sources[i].base + (uint64_t)r->h.sources[i].shift);
-	p->since = limit(r->o.since, r->o.since_wall, s, false);
-	p->until = limit(r->o.until, r->o.until_wall, s, true);
+	set_limits(r, p, p->nclock ? p->clock[p->nclock - 1].off : (int64_t)(s->real0 - s->mono0));
 	*ix = i;
 	return 0;
 }
@@ -190,6 +195,8 @@ void kp_reader_clock(struct kp_reader *r, const struct kp_row *row)
 		return;	/* less exact wall times are no reason to stop */
 	s->clock = c;
 	c[s->nclock++] = (struct kp_clock){ row->end, off };
+	/* A recorder may run for months, in which the clock is set and the host sleeps. */
+	set_limits(r, s, off);
 }
 
 uint64_t kp_reader_wall(const struct kp_reader *r, uint32_t source, uint64_t mono)

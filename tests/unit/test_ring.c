@@ -576,6 +576,64 @@ static void reader_of_gone(void **state)
 	stop(&t);
 }
 
+/* ---- months ---- */
+
+/* How many rows there are between two wall-clock times, of one a second for 20 seconds; after 9 the host slept for 8 hours. */
+static uint32_t between(uint64_t since, uint64_t until)
+{
+	const int64_t slept = 8 * 3600 * (int64_t)RING_SEC;
+	struct kp_read_opts ro = { .since_wall = since, .until_wall = until };
+	int fd = memfd_create("months", 0);
+	struct kp_err err = { "" };
+	const struct kp_row *got;
+	struct kp_reader *in;
+	struct kp_writer *w;
+	struct kp_pool *pool;
+	struct kp_kinds *kinds;
+	char path[32];
+	const char *p = fd_path(path, fd);
+	struct test t;
+	uint32_t n = 0;
+
+	start(&t);
+	t.w.src[0].mono0 = RING_SEC;
+	t.w.src[0].real0 = 1700000001 * RING_SEC;
+	assert_int_equal(kp_writer_open(&w, fd, false, &t.w.h, t.w.kinds, NULL, &err), 0);
+	for (uint64_t i = 1; i <= 20; i++) {
+		struct kp_row row = { .end = i * RING_SEC, .kind = KP_K_SYS_read, .task = t.w.task[0] };
+
+		if (i == 10) {
+			row.kind = KP_K_CLOCK_SYNC;
+			row.a[1] = (uint64_t)(1700000000 * (int64_t)RING_SEC + slept) + row.end;
+		}
+		assert_int_equal(kp_writer_row(w, &row, &err), 0);
+		assert_int_equal(kp_writer_flush(w, &err), 0);
+	}
+	assert_int_equal(kp_writer_close(w, 20, &err), 0);
+	assert_int_equal(kp_pool_new(&pool), 0);
+	assert_int_equal(kp_kinds_new(&kinds), 0);
+	assert_int_equal(kp_reader_open(&in, &p, 1, pool, kinds, &ro, &err), 0);
+	while (kp_reader_next(in, &got, &err) == 1)
+		n += got->kind == KP_K_SYS_read;
+	kp_reader_close(in);
+	kp_kinds_free(kinds);
+	kp_pool_free(pool);
+	close(fd);
+	stop(&t);
+	return n;
+}
+
+static void clock_moved(void **state)
+{
+	const uint64_t day = 1700000000 * RING_SEC, woken = day + 8 * 3600 * RING_SEC;
+
+	assert_int_equal(between(0, 0), 19);
+	assert_int_equal(between(day + 3 * RING_SEC, day + 6 * RING_SEC), 4);
+	assert_int_equal(between(woken + 15 * RING_SEC, 0), 6);
+	assert_int_equal(between(woken + 12 * RING_SEC, woken + 14 * RING_SEC), 3);
+	assert_int_equal(between(0, day + 3600 * RING_SEC), 9);	/* asleep by then */
+}
+
 /* ---- a disk that is full for a while ---- */
 
 struct disk { int fd, tries; };
@@ -652,7 +710,7 @@ int main(void)
 		cmocka_unit_test(names), cmocka_unit_test(limits), cmocka_unit_test(clock_back), cmocka_unit_test(sizes),
 		cmocka_unit_test(directories), cmocka_unit_test(foreign), cmocka_unit_test(lock), cmocka_unit_test(all_rows),
 		cmocka_unit_test(keyframes), cmocka_unit_test(bounded), cmocka_unit_test(restart), cmocka_unit_test(reader_of_gone),
-		cmocka_unit_test(full_disk),
+		cmocka_unit_test(full_disk), cmocka_unit_test(clock_moved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,7 @@ class Reader:
 				else:
 					out.append('"peer":{%s}' % ",".join(o))
 		words = [w.partition(":") for w in args.split()[:6]]
-		value = lambda v, unit: num(signed(v, 32) if unit in ("fd", "tid") else signed(v) if unit in ("i", "err") else v)
+		value = lambda v, unit: num(signed(v, 32) if unit in ("fd", "tid") else signed(v) if unit in ("i", "err", "off", "id") else v)
 		if words:
 			out.append('"args":{%s}' % ",".join('"%s":%s' % (w[0][:15], value(row["a%d" % i], w[2])) for i, w in enumerate(words)))
 		if ret:

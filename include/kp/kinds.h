@@ -26,7 +26,8 @@ enum kp_unit {	/* how to print an argument; letters are those of kinds.def */
 	KP_U_NUM, KP_U_INT, KP_U_HEX, KP_U_NS, KP_U_BYTES, KP_U_PAGES, KP_U_FD, KP_U_TID, KP_U_STATE,
 	KP_U_CTX, KP_U_SIG, KP_U_ERR, KP_U_SEQ, KP_U_SECTOR, KP_U_TCP, KP_U_MODE, KP_U_GFP, KP_U_WHY,
 	KP_U_PTR, KP_U_STR /* address of a string: obj has it where it could be read */, KP_U_OPEN /* open(2) flags */,
-	KP_U_FUTEX /* futex(2) operation */, KP_U_SOCK /* address family */, KP_U_NONE, KP_U_MAX,
+	KP_U_FUTEX /* futex(2) operation */, KP_U_SOCK /* address family */,
+	KP_U_OFF /* place in a file: signed */, KP_U_ID /* user or group; -1: unchanged */, KP_U_NONE, KP_U_MAX,
 };
 
 struct kp_kind {

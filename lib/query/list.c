@@ -13,7 +13,8 @@ static const char *unit_name(uint8_t unit)
 		[KP_U_SIG] = "signal", [KP_U_ERR] = "count or error", [KP_U_SEQ] = "stream position", [KP_U_SECTOR] = "sector",
 		[KP_U_TCP] = "TCP state", [KP_U_MODE] = "octal", [KP_U_GFP] = "gfp flags", [KP_U_WHY] = "reason",
 		[KP_U_PTR] = "address", [KP_U_STR] = "string", [KP_U_OPEN] = "open flags", [KP_U_FUTEX] = "futex operation",
-		[KP_U_SOCK] = "address family", [KP_U_NONE] = "",
+		[KP_U_SOCK] = "address family",
+		[KP_U_OFF] = "offset", [KP_U_ID] = "user or group", [KP_U_NONE] = "",
 	};
 
 	return unit < KP_U_MAX && name[unit] ? name[unit] : "number";

@@ -187,9 +187,9 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 	d->pool = pool;
 	for (uint32_t id = 0; (k = kp_kind_next(kinds, id)) && k->id < EV_MAX_KIND; id = k->id + 1u) {
 		struct kp_decode_kind *dk = &d->kind[k->id];
-		bool sys = kp_kind_is_syscall(k->id), string = false;
+		bool sys = kp_kind_is_syscall(k->id), string = false, path = false;
 
-		*dk = (struct kp_decode_kind){ .known = 1, .fdarg = -1, .dirarg = -1, .futexarg = -1 };
+		*dk = (struct kp_decode_kind){ .known = 1, .fdarg = -1, .dirarg = -1, .futexarg = -1, .shortoff = -1 };
 		dk->nargs = k->nargs;
 		dk->has_ret = *k->ret != 0;
 		dk->wanted = !patterns || kp_kind_match(k, patterns);
@@ -198,7 +198,11 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 				dk->special = (uint8_t)i;
 		for (int i = k->nargs; sys && i-- > 0;) {
 			string |= k->unit[i] == KP_U_STR;
+			path |= k->unit[i] == KP_U_STR && (strstr(k->arg[i], "path") || !strcmp(k->arg[i], "filename"));
 			dk->ints |= (k->unit[i] == KP_U_INT) << i;
+			dk->ids |= (k->unit[i] == KP_U_ID) << i;
+			if (k->unit[i] == KP_U_OFF && (k->id == KP_K_SYS_lseek || k->id == KP_K_SYS_truncate || k->id == KP_K_SYS_ftruncate))
+				dk->shortoff = i;
 			if (!strcmp(k->arg[i], "dfd") || !strcmp(k->arg[i], "dirfd"))
 				dk->dirarg = i;
 			if (!strcmp(k->arg[i], "uaddr"))
@@ -207,7 +211,7 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 		if (!sys)
 			continue;
 		dk->retfd = k->ret_unit == KP_U_FD;
-		dk->opens = string && dk->retfd;
+		dk->opens = path && dk->retfd;
 		dk->fdarg = string ? -1 : k->fdarg;
 	}
 }
@@ -236,12 +240,20 @@ static const struct kp_obj *object(struct kp_decode *d, const struct kp_decode_k
 	return NULL;
 }
 
-/* A negative int may come in a register with the upper half 0. Where that is not so the argument is a long, or signed already. */
+/*
+ * A negative int may come in a register with the upper half 0. Where that is not so the argument is a long, or signed
+ * already. A user or group is unsigned, but for the one number that means none.
+ */
 static void sign_ints(const struct kp_decode_kind *k, struct kp_row *row)
 {
 	for (int i = 0; k->ints >> i; i++)
 		if (k->ints >> i & 1 && !(row->a[i] >> 32))
 			row->a[i] = (uint64_t)(int64_t)(int32_t)row->a[i];
+	for (int i = 0; k->ids >> i; i++)
+		if (k->ids >> i & 1)
+			row->a[i] = (uint32_t)row->a[i] == UINT32_MAX ? UINT64_MAX : (uint32_t)row->a[i];
+	if (k->shortoff >= 0 && row->flags & KP_F_COMPAT)
+		row->a[k->shortoff] = (uint64_t)(int64_t)(int32_t)row->a[k->shortoff];
 }
 
 /* Addresses of a program: what they mean only its own files could tell. */
@@ -296,6 +308,9 @@ int kp_decode(struct kp_decode *d, const void *rec, uint32_t len, struct kp_row 
 	memcpy(row->a, ev.a, 8 * ev.h->nargs);
 	sign_ints(k, row);
 	row->obj = object(d, k, &ev);
+	/* the address of its path was one of the program before */
+	if (!row->obj && !row->ret && (row->kind == KP_K_SYS_execve || row->kind == KP_K_SYS_execveat) && row->task && row->task->exe)
+		row->obj = kp_resolve_name(d->res, row->task->exe->p, row->task->exe->len);
 	if (k->special)
 		special[k->special].fn(d, &ev, row);
 	if (!k->wanted || (ev.h->flags & EVF_TABLE))

@@ -29,7 +29,8 @@ int kp_ev_parse(struct kp_ev *ev, const void *rec, uint32_t len);
 /* What is known of each kind, so that no table is searched for a record. */
 struct kp_decode_kind {
 	uint8_t known, wanted;	/* wanted: the row is written; else it only teaches the resolver */
-	uint8_t ints;		/* arguments that are signed numbers: a bit each */
+	uint8_t ints, ids;	/* arguments that are signed numbers, users or groups: a bit each */
+	int8_t shortoff;	/* which is a place in a file that has 32 bits in a 32-bit call, -1 none */
 	uint8_t nargs, has_ret;	/* what lies beyond is for our tables */
 	int8_t fdarg, dirarg, futexarg; /* -1 none */
 	uint8_t retfd;		/* the result is a descriptor */

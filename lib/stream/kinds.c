@@ -44,7 +44,8 @@ static const char *const units[KP_U_MAX] = {
 	[KP_U_PAGES] = "pg", [KP_U_FD] = "fd", [KP_U_TID] = "tid", [KP_U_STATE] = "st", [KP_U_CTX] = "ctx",
 	[KP_U_SIG] = "sig", [KP_U_ERR] = "err", [KP_U_SEQ] = "seq", [KP_U_SECTOR] = "sec", [KP_U_TCP] = "tcp",
 	[KP_U_MODE] = "mode", [KP_U_GFP] = "gfp", [KP_U_WHY] = "why", [KP_U_PTR] = "ptr", [KP_U_STR] = "str",
-	[KP_U_OPEN] = "open", [KP_U_FUTEX] = "futex", [KP_U_SOCK] = "sock", [KP_U_NONE] = "",
+	[KP_U_OPEN] = "open", [KP_U_FUTEX] = "futex", [KP_U_SOCK] = "sock", [KP_U_OFF] = "off", [KP_U_ID] = "id",
+	[KP_U_NONE] = "",
 };
 
 /* A unit of a newer version is printed as a number. */

@@ -65,7 +65,7 @@ static const char *name_of(const struct name *t, int64_t v)
 
 bool kp_unit_signed(uint8_t unit)
 {
-	return unit == KP_U_INT || unit == KP_U_ERR;
+	return unit == KP_U_INT || unit == KP_U_ERR || unit == KP_U_OFF || unit == KP_U_ID;
 }
 
 char kp_state_letter(uint64_t state)
@@ -173,7 +173,7 @@ int kp_unit_put(struct kp_buf *b, uint8_t unit, uint64_t v)
 		if (unit == KP_U_FD && (int32_t)v == AT_FDCWD)
 			return kp_buf_str(b, "AT_FDCWD");
 		return kp_buf_i64(b, (int32_t)v);	/* an int in a register: the upper half is not promised */
-	case KP_U_INT: return kp_buf_i64(b, (int64_t)v);
+	case KP_U_INT: case KP_U_OFF: case KP_U_ID: return kp_buf_i64(b, (int64_t)v);
 	case KP_U_STATE: return kp_buf_char(b, kp_state_letter(v));
 	case KP_U_SIG: return put_signal(b, v);
 	case KP_U_MODE: return put_octal(b, v);

@@ -188,6 +188,8 @@ static uint64_t value(struct world *w, uint8_t unit)
 	case KP_U_SIG: return 1 + below(w, 31);
 	case KP_U_ERR: return below(w, 6) ? skewed(w, 65536) : (uint64_t)-(1 + (int64_t)below(w, 110));
 	case KP_U_INT: return (uint64_t)((int64_t)skewed(w, 1000) - 20);
+	case KP_U_OFF: return (uint64_t)((int64_t)skewed(w, 1 << 30) - 4096);
+	case KP_U_ID: return (uint64_t)((int64_t)below(w, 70000) - 1);
 	case KP_U_NS: return skewed(w, 2000000000);
 	case KP_U_BYTES: case KP_U_PAGES: return skewed(w, 1 << 24);
 	case KP_U_TCP: return 1 + below(w, 12);

@@ -260,6 +260,10 @@ static void units(void **state)
 	check_unit(KP_U_MODE, 0644, "0644");
 	check_unit(KP_U_FUTEX, 128, "FUTEX_WAIT|PRIVATE");
 	check_unit(KP_U_TCP, 99, "99");
+	check_unit(KP_U_OFF, (uint64_t)-10, "-10");
+	check_unit(KP_U_OFF, 3000000000, "3000000000");
+	check_unit(KP_U_ID, (uint64_t)-1, "-1");
+	check_unit(KP_U_ID, 4294967294, "4294967294");
 	assert_int_equal(kp_unit_const(KP_U_ERR, "-ENOENT", 7, &v), 0);
 	assert_int_equal(v, -ENOENT);
 	assert_int_equal(kp_unit_const(KP_U_SIG, "SIGKILL", 7, &v), 0);

@@ -21,14 +21,15 @@ static __always_inline __u32 why_gone(struct task_struct *p)
 	struct task_state *t;
 	const struct file *f;
 	struct pt_regs *regs;
-	__u32 nr;
+	__u32 call, nr;
 	__u64 now;
 
 	if (p->flags & PF_MEMALLOC)
 		return HOW_RECLAIM;
 	if (p->flags & PF_KTHREAD || !(t = known_state_of(p)))
 		return 0;
-	nr = info_of(t->nr)->nr;
+	call = call_nr(p);
+	nr = info_of(call)->nr;
 	if (nr == NR_fadvise64)
 		return HOW_DROPPED;
 	if (nr != NR_write)
@@ -36,7 +37,7 @@ static __always_inline __u32 why_gone(struct task_struct *p)
 	now = bpf_ktime_get_ns();
 	if (now - t->drop_at > 1000000) {
 		regs = (struct pt_regs *)bpf_task_pt_regs(p);
-		f = file_at(p, sys_arg(regs, 0, t->nr >= SYS_MAX));
+		f = file_at(p, sys_arg(regs, 0, call >= SYS_MAX));
 		t->drop_yes = f && BPF_CORE_READ(f, f_inode, i_sb, s_magic) == PROC_SUPER_MAGIC;
 		t->drop_at = now;
 	}

@@ -298,6 +298,32 @@ static __always_inline bool is_compat(struct task_struct *p)
 #endif
 }
 
+/* Where it runs, is queued or ran last: not wake_cpu, which says already where it is to be. */
+static __always_inline __u32 cpu_of(const struct task_struct *p)
+{
+	if (bpf_core_field_exists(p->thread_info.cpu))
+		return BPF_CORE_READ(p, thread_info.cpu);
+	return BPF_CORE_READ((const struct task_struct___cpu *)p, cpu);
+}
+
+/*
+ * The system call that the present task is in, as sys_info is indexed: from its registers, since nobody looks at the
+ * entries of calls when none is recorded. Where it is in none, an entry that is all zero.
+ */
+static __always_inline __u32 call_nr(struct task_struct *p)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(p);
+#if defined(__TARGET_ARCH_x86)
+	__u32 nr = regs->orig_ax & ~0x40000000ul;
+#elif defined(__TARGET_ARCH_arm64)
+	__u32 nr = regs->syscallno;
+#endif
+
+	if (nr >= SYS_MAX)
+		return 2 * SYS_MAX - 1;
+	return is_compat(p) ? nr + SYS_MAX : nr;
+}
+
 /* A stack into the scratch record at off; returns the offset behind it. */
 static __always_inline __u32 put_stack(struct scratch *s, __u32 off, struct task_struct *p, __u64 flags)
 {

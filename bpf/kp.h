@@ -50,7 +50,7 @@ struct list_head { struct list_head *next; };
 typedef struct { int counter; } atomic_t;
 typedef struct { __s64 counter; } atomic64_t;
 
-struct thread_info { __u32 status; };
+struct thread_info { __u32 status, cpu; };
 struct upid { int nr; };
 struct pid { unsigned int level; struct upid numbers[1]; };
 
@@ -79,7 +79,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
 	unsigned int flags;
-	int on_cpu, wake_cpu, exit_code, static_prio;
+	int on_cpu, exit_code, static_prio;
 	unsigned int policy;
 	struct mm_struct *mm;
 	int pid, tgid;
@@ -92,6 +92,8 @@ struct task_struct {
 	struct css_set *cgroups;
 	unsigned long maj_flt;
 };
+
+struct task_struct___cpu { unsigned int cpu; };	/* before 5.16 */
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs { unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, ip, orig_ax, ax; };

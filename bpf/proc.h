@@ -49,20 +49,21 @@ static __always_inline __u32 put_name(struct scratch *s, __u32 off, struct task_
 
 static __always_inline __u64 clone_flags(struct task_struct *p)
 {
-	struct task_state *t = known_state_of(p);
 	struct pt_regs *regs;
 	__u64 flags = 0;
+	__u32 nr;
 
-	if (!t || p->flags & PF_KTHREAD)
+	if (p->flags & PF_KTHREAD)
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(p);
-	switch (info_of(t->nr)->nr) {
+	nr = call_nr(p);
+	switch (info_of(nr)->nr) {
 	case NR_vfork:
 		return 0x4100;	/* CLONE_VFORK | CLONE_VM */
 	case NR_clone:
-		return sys_arg(regs, 0, t->nr >= SYS_MAX) & ~0xffull;
+		return sys_arg(regs, 0, nr >= SYS_MAX) & ~0xffull;
 	case NR_clone3:
-		bpf_probe_read_user(&flags, sizeof flags, (void *)sys_arg(regs, 0, t->nr >= SYS_MAX));
+		bpf_probe_read_user(&flags, sizeof flags, (void *)sys_arg(regs, 0, nr >= SYS_MAX));
 		return flags;
 	}
 	return 0;
@@ -155,7 +156,7 @@ int BPF_PROG(task_rename, struct task_struct *p, const char *name)
 	if (!live.on || !t || !(s = scratch(SCRATCH_TASK)))
 		return 0;
 	flags = life_flags(p);
-	nr = info_of(t->nr)->nr;
+	nr = info_of(call_nr(p))->nr;
 	if (nr == NR_execve || nr == NR_execveat)
 		flags |= EVF_TABLE;	/* the exec says so itself */
 	h = (void *)s->b;
@@ -194,6 +195,7 @@ int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_
 	struct task_struct *p = me();
 	__u16 flags = irq_flags();
 	struct task_state *t;
+	__u64 special = 0;
 
 	if (!wanted_any(p, flags)) {
 		if (!live.on || !(t = state_of(to)) || !wanted(to, t))
@@ -201,7 +203,9 @@ int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_
 	}
 	head(&r.h, KP_K_SIG_SEND, 2, EX_PEER, flags, bpf_ktime_get_ns(), 0, p);
 	r.a[0] = sig;
-	r.a[1] = (__u64)info > 1 ? (__s64)BPF_CORE_READ(info, si_code) : 0;
+	/* 0 and 1 stand for SI_USER and SI_KERNEL; read as a number, since for the verifier no argument is 0 */
+	bpf_probe_read_kernel(&special, sizeof special, &ctx[1]);
+	r.a[1] = special > 1 ? (__s64)BPF_CORE_READ(info, si_code) : special ? 0x80 : 0;
 	peer(&r.to, to);
 	emit(&r, sizeof r, KP_K_SIG_SEND);
 	return 0;

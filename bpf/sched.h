@@ -106,7 +106,7 @@ static __always_inline void write_wake(struct task_struct *p, struct task_struct
 	head(&r.h, KP_K_SCHED_WAKE, 3, EX_PEER, flags, now, slept, p);
 	r.a[0] = irq & F_HARDIRQ ? 2 : irq & F_SOFTIRQ ? 1 : 0;
 	r.a[1] = t->off_state;
-	r.a[2] = p->wake_cpu;
+	r.a[2] = cpu_of(p);
 	peer(&r.peer, waker);
 	/* While it is still on its way off the CPU its stack cannot be read. */
 	if (!(flags & (F_SLOW | F_SAMPLED)) || p->on_cpu || !(s = scratch(SCRATCH_WAKE))) {
@@ -176,7 +176,7 @@ int BPF_PROG(sched_migrate_task, struct task_struct *p, int to)
 	if (!live.on || !(t = state_of(p)) || !wanted(p, t))
 		return 0;
 	head(&r.h, KP_K_SCHED_MIGRATE, 2, 0, irq_flags(), bpf_ktime_get_ns(), 0, p);
-	r.a[0] = p->wake_cpu;
+	r.a[0] = cpu_of(p);
 	r.a[1] = to;
 	emit(&r, sizeof r, KP_K_SCHED_MIGRATE);
 	return 0;

@@ -26,7 +26,7 @@
 static const struct row { const char *name, *kinds; int loss; const char *module; } table[] = {
 	H("sys_enter", "sys.*", -1),
 	H("sys_exit", "sys.*", 0),
-	H("sched_switch", WAITS "," COUNTS, KP_K_SCHED_SWITCH),
+	H("sched_switch", WAITS ",blk.bio," COUNTS, KP_K_SCHED_SWITCH),	/* blk.bio: since when its owner sleeps */
 	H("sched_waking", "sched.*", KP_K_SCHED_WAKE),
 	H("sched_wakeup_new", "sched.*", KP_K_SCHED_WAKE),
 	H("sched_migrate_task", "sched.migrate", KP_K_SCHED_MIGRATE),
@@ -51,7 +51,7 @@ static const struct row { const char *name, *kinds; int loss; const char *module
 	H("mm_vmscan_throttled", "mm.throttled", KP_K_MM_THROTTLED),
 	H("mark_victim", "mm.oom", KP_K_MM_OOM),
 	H("mm_vmscan_kswapd_*", "mm.kswapd", KP_K_MM_KSWAPD),
-	H("mm_filemap_*", "mm.refault,count.mem", -1),
+	H("mm_filemap_*", "mm.refault,count.mem,blk.bio", -1),
 	H("rss_stat", "count.mem", -1),
 	H("writeback_dirty_folio", "count.mem", -1),
 	H("balance_dirty_pages", "fs.dirty_wait", KP_K_FS_DIRTY_WAIT),

@@ -6,11 +6,11 @@
 
 build="gcc libc6-dev make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool libcbor-dev libxxhash-dev libzstd-dev libgraphviz-dev libjansson-dev libpcre2-dev"
 demo="postgresql libpq-dev jq iproute2 procps util-linux e2fsprogs mount kmod"
-test="bats libcmocka-dev mandoc shellcheck zstd jq graphviz fonts-dejavu-core python3 python3-cbor2 python3-zstandard strace procps psmisc iproute2 util-linux libclang-rt-dev"
+test="bats libcmocka-dev mandoc shellcheck zstd jq graphviz fonts-dejavu-core python3 python3-cbor2 python3-zstandard strace procps psmisc iproute2 util-linux e2fsprogs mount libclang-rt-dev"
 lint="clang-tidy clang mandoc shellcheck"
 bench="bpftrace linux-perf coreutils"
 services="postgresql redis-server redis-tools stress-ng"
-kernels="qemu-system-x86 busybox-static cpio kmod e2fsprogs"
+kernels="qemu-system-x86 busybox-static cpio kmod e2fsprogs linux-perf"
 
 # Ubuntu has these under other names, and before Debian 12 the sanitizers came with clang.
 debian_like_names() {

@@ -90,6 +90,22 @@ memory() {
 	some 'killed for want of memory' "$(rows k.kp 'mm.oom*' | wc -l)" 1
 }
 
+# The whole machine runs out of memory: what the kernel's own tracing says of it is the second witness.
+pressure() {
+	t=/sys/kernel/tracing
+	mount -t tracefs tr $t
+	for e in throttled kswapd_wake kswapd_sleep; do echo 1 >$t/events/vmscan/mm_vmscan_$e/enable; done
+	kp-record -q -e 'mm.*' --all -o p.kp -- sh -c 'dd if=/mnt/f of=/dev/null bs=1M; tail /dev/zero' 2>said
+	cat $t/trace >traced
+	rows p.kp mm.kswapd >slept
+	some 'kswapd runs' "$(grep -c . slept)" 1 "$(grep -c kswapd_sleep: traced)"
+	some 'kswapd runs on this node' "$(grep -vc '"nid":0,' slept)" 0 0
+	sed -n 's/.*mm_vmscan_throttled: nid=.* usec_timeout=\([0-9]*\) usect\?_delayed=\([0-9]*\) .*/\1000 \2000/p' traced | sort >want
+	rows p.kp mm.throttled | sed 's/.*"dur":\([0-9]*\),.*"timeout":\([0-9]*\).*/\2 \1/' | sort >got
+	some 'who is held back in reclaim, and how long' "$(cmp -s want got && echo 1)" 1
+	some 'killed for want of memory in all' "$(rows p.kp mm.oom | grep '"peer"' | grep -c '"comm":"tail"')" 1
+}
+
 filters() {
 	kp-record -q -e 'sys.read' --comm dd -o f.kp -- sh -c 'dd if=/dev/zero of=/dev/null count=50; cat /init >/dev/null' 2>said
 	some 'by name' "$(rows f.kp sys.read | grep -vc '"comm":"dd"')" 0 0
@@ -99,6 +115,6 @@ filters() {
 	some 'by duration, the long' "$(rows g.kp 'sys.clock_nanosleep,sys.nanosleep' | wc -l)" 1 1
 }
 
-for t in calls hangs sleeps talks disk memory filters; do $t; done
+for t in calls hangs sleeps talks disk memory filters pressure; do $t; done
 echo 'KP done'
 poweroff -f

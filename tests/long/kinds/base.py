@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What the tests of this directory share: a body is run under kp-record and says what it did and what a second witness
 # told it; the rows are compared with that.
-import ctypes, json, os, subprocess, sys, time
+import ctypes, json, os, re, subprocess, sys, time
 
 BIN = os.environ["KP_BIN"]
 PYTHON = os.environ.get("PYTHON", sys.executable)
@@ -75,6 +75,36 @@ def record(module, body, kinds, *opts, keyframes=False):
 	lost = [r for r in rows_of("f.kp", "loss.*") if r["args"]["count"]]
 	assert not lost, "rows were lost: %s" % lost
 	return [r for r in rows if keyframes or "keyframe" not in r.get("flags", ())], seen
+
+
+def perf(events, seconds):
+	"""perf watches events of the whole machine for a while; None where it cannot."""
+	if os.path.exists("started"):
+		os.unlink("started")
+	try:
+		p = subprocess.Popen(["perf", "record", "-q", "-k", "mono", "-o", "perf.data", "-e", events, "-a", "--",
+				      "sh", "-c", ">started; exec sleep %d" % seconds], stderr=subprocess.DEVNULL)
+	except OSError:
+		return None
+	while not os.path.exists("started"):
+		if p.poll() is not None:
+			return None
+		time.sleep(0.01)
+	return p
+
+
+def told(p, tids, pattern):
+	"""[tid, time, what the pattern found] in each event of these tasks; None where perf does not work."""
+	if not p or p.wait():
+		return None
+	out = subprocess.run(["perf", "script", "-i", "perf.data", "--ns", "-F", "tid,time,event,trace"], stdout=subprocess.PIPE,
+			     stderr=subprocess.DEVNULL, text=True).stdout
+	found = []
+	for line in out.splitlines():
+		m = re.match(r"\s*(\d+)\s+(\d+)\.(\d{9}):\s+(.*)", line)
+		if m and int(m[1]) in tids:
+			found.append([int(m[1]), int(m[2] + m[3]), re.search(pattern, m[4]).groups()])
+	return found
 
 
 wrong = []

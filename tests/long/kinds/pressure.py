@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# cg.pressure: against /proc/pressure.
+from host import pressure as test

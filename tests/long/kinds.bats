@@ -51,7 +51,7 @@ for k, (test, *rest) in table.items():
         why = "has no " + path
     elif name and not re.search(r"^(@test \"%s\"|%s\(\)) \{" % (re.escape(name), re.escape(name)), open(path).read(), re.M):
         why = "has no test \"%s\" in %s" % (name, file)
-    elif not name and not re.search(r"[\"\x27]%s:" % re.escape(k), open(path).read() + open(kinds + "/host.py").read()):
+    elif not name and not re.search(r"\"(%s|%s\.%%s):" % (re.escape(k), k.partition(".")[0]), open(path).read() + open(kinds + "/host.py").read()):
         why = "is not compared in " + path
     elif len(rest) != 3 or not all(rest[1:]):
         why = "says not what is compared with what"

@@ -49,7 +49,7 @@ def wakes():
 		os.read(r2, 1)		# it holds the other end itself
 		os._exit(0)
 	time.sleep(0.05)
-	state = stat_of(child)[0]
+	state, cpu = stat_of(child)[0], int(stat_of(child)[36])
 	try:
 		where = [line.split()[1].split("+")[0] for line in open("/proc/%d/stack" % child)]
 	except OSError:
@@ -59,7 +59,7 @@ def wakes():
 	end = now()
 	os.waitpid(child, 0)
 	time.sleep(0.2)
-	return {"me": os.getpid(), "child": child, "never": never, "state": state, "never_state": stat_of(never)[0], "stack": where, "begin": begin, "end": end}
+	return {"me": os.getpid(), "child": child, "never": never, "state": state, "cpu": cpu, "never_state": stat_of(never)[0], "stack": where, "begin": begin, "end": end}
 
 
 def moves():
@@ -99,6 +99,7 @@ def test():
 	got = [r for r in rows if r["kind"] == "sched.wake" and r.get("tid") == seen["child"] and seen["begin"] <= r["end"] <= seen["end"]]
 	same("sched.wake: by a write", len(got), 1)
 	same("sched.wake: waker, context", [(r["peer"]["tid"], r["args"]["ctx"]) for r in got], [(seen["me"], 0)])
+	same("sched.wake: where it ran last", got[0]["args"]["target"], seen["cpu"])
 	say("sched.wake: asleep in %s, /proc/PID/stack has %s" % (got[0].get("stack"), seen["stack"]),
 	    not seen["stack"] or [f.split("+")[0] for f in got[0]["stack"]][-len(seen["stack"]):] == seen["stack"])
 	same("sched.wake: state", got[0]["args"]["state"] & 0xff, {"S": 1, "D": 2}[seen["state"]])

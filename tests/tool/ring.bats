@@ -222,14 +222,18 @@ while True:
 @test "on a full disk the oldest make room, and without any it is one line and a failure" {
 	mkdir -m 700 small
 	mount -t tmpfs -o size=4M,mode=700 none small || skip "no mount here"
-	load 4 &
+	# an old one that takes nearly all
+	head -c 3800k /dev/zero >small/20200101T000000.000000Z.kp
+	load 4 20000 0.02 &
 	pids+=($!)
 	run -0 --separate-stderr "$record" --ring small --ring-size 1G --min-free 0 --ring-age 16s -d 3
 	# shellcheck disable=SC2154
 	[[ $stderr == *"No space left on device: the oldest segments make room"*" lost" ]]
 	[ "$(printf '%s\n' "$stderr" | wc -l)" = 2 ]
+	[ ! -e small/20200101T000000.000000Z.kp ]
 	"$query" --strict -q small >/dev/null
 	rm small/*.kp
+	# not even a header fits
 	head -c 5M /dev/zero >small/other 2>/dev/null || true
 	run -1 --separate-stderr "$record" --ring small --ring-size 1G --min-free 0 -d 4
 	[ "$(printf '%s\n' "$stderr" | wc -l)" = 1 ]
@@ -239,11 +243,18 @@ while True:
 @test "--min-free leaves room for others" {
 	mkdir -m 700 small
 	mount -t tmpfs -o size=8M,mode=700 none small || skip "no mount here"
-	load 4 &
-	pids+=($!)
-	"$record" -q --ring small --ring-size 1G --min-free 75% --ring-age 16s -d 2.5
-	[ "$(find small -name '*.kp' | wc -l)" -ge 1 ]
-	[ "$(df --output=avail -B1 small | tail -n 1)" -ge $((5 * 1048576)) ]
+	# 8M less 70 % is 2.4M, less what is not ours is 1.4M: for neither of them
+	head -c 1800k /dev/zero >small/20200101T000000.000000Z.kp
+	head -c 1800k /dev/zero >small/20200101T000001.000000Z.kp
+	head -c 1M /dev/zero >small/other
+	"$record" -q --ring small --ring-size 1G --min-free 70% -d 0.5
+	[ ! -e small/20200101T000000.000000Z.kp ]
+	[ ! -e small/20200101T000001.000000Z.kp ]
+	[ -s small/other ]
+	"$query" --strict -q small >/dev/null
+	head -c 1800k /dev/zero >small/20200101T000001.000000Z.kp
+	"$record" -q --ring small --ring-size 1G --min-free 2M -d 0.5
+	[ -s small/20200101T000001.000000Z.kp ]
 }
 
 @test "wrong options are one line and status 2 (anywhere)" {

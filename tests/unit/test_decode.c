@@ -232,6 +232,60 @@ static void ints_have_their_sign(void **state)
 	world_free(&w);
 }
 
+/* A place in a file has 64 bits, but 32 for some 32-bit programs; users have no sign, but one that means none. */
+static void places_and_users(void **state)
+{
+	struct ev_head h = { .kind = KP_K_SYS_lseek, .nargs = 3, .end = 9, .tid = 7, .tgid = 7, .start = 3 };
+	struct built b = { .n = 0 };
+	struct kp_row row;
+	struct world w;
+
+	world_new(&w, NULL);
+	add(&b, &h, sizeof(h));
+	add(&b, (uint64_t[]){ 3, 0xfffffff6, 1 }, 24);
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_int_equal(row.a[1], 0xfffffff6);
+	b.h.flags = KP_F_COMPAT;
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_true((int64_t)row.a[1] == -10);
+	b.h.kind = KP_K_SYS_pread64; /* the first half of a position */
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_int_equal(row.a[1], 0xfffffff6);
+	b.h.flags = 0;
+	b.h.kind = KP_K_SYS_setresuid;
+	b.w[sizeof(h) / 8] = 0xffffffff;
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	assert_true((int64_t)row.a[0] == -1);
+	assert_int_equal(row.a[1], 0xfffffff6);
+	world_free(&w);
+}
+
+/* An execve that succeeded: its path was an address in the program before. */
+static void execs_name_their_program(void **state)
+{
+	struct ev_head h = { .kind = KP_K_PROC_EXEC, .nargs = 2, .extra = EX_STR | EX_NAME, .end = 9, .tid = 7, .tgid = 7, .start = 3 };
+	struct ev_head call = { .kind = KP_K_SYS_execve, .nargs = 3, .end = 10, .tid = 7, .tgid = 7, .start = 3 };
+	struct built b = { .n = 0 }, c = { .n = 0 };
+	struct kp_row row;
+	struct world w;
+
+	world_new(&w, NULL);
+	add(&b, &h, sizeof(h));
+	add(&b, (uint64_t[]){ 7, 7 }, 16);
+	add(&b, &(struct ev_bytes){ 9, 0 }, 8);
+	add(&b, "/bin/true", 9);
+	add(&b, &(struct ev_name){ "true" }, 16);
+	assert_int_equal(kp_decode(w.d, b.w, b.n, &row), 1);
+	add(&c, &call, sizeof(call));
+	add(&c, (uint64_t[]){ 0, 0, 0 }, 24);
+	assert_int_equal(kp_decode(w.d, c.w, c.n, &row), 1);
+	assert_string_equal(row.obj->name->p, "/bin/true");
+	c.h.ret = -ENOENT;
+	assert_int_equal(kp_decode(w.d, c.w, c.n, &row), 1);
+	assert_null(row.obj);
+	world_free(&w);
+}
+
 /* It is woken by a CPU that looked at the clock before its own wrote down that it sleeps. */
 static void less_than_no_time_is_none(void **state)
 {
@@ -278,6 +332,8 @@ int main(void)
 		cmocka_unit_test(ids_keep_no_secret),
 		cmocka_unit_test(table_rows_are_not_written),
 		cmocka_unit_test(ints_have_their_sign),
+		cmocka_unit_test(places_and_users),
+		cmocka_unit_test(execs_name_their_program),
 		cmocka_unit_test(less_than_no_time_is_none),
 		cmocka_unit_test(nobody_has_no_task),
 	};

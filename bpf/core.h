@@ -13,15 +13,21 @@ enum { PEND_FAULT = 1, PEND_DIRTY = 2, PEND_REFAULT = 4 };
 /* Pages that a task has read again, not yet written as a row. */
 struct refault { __u64 begin, age, pages, how; struct ev_file file; struct ev_peer by; };
 
+/* The short calls of one number that a task has made. */
+struct call_sum { __u64 total, longest, bytes; __u32 n; __u16 nr, pad; };
+enum { SUM_SLOTS = 16 };
+
 /* One a thread; what every syscall and switch needs comes first. */
 struct task_state {
 	__u64 enter;		/* of the present syscall, 0: none, or its row is not wanted */
 	__u64 off_since, on_since, run_at; /* asleep, on a CPU, runnable since */
 	__u64 early;		/* woken while it was on its way off the CPU */
-	__u32 gen, off_state;
+	__u16 gen, sched_gen;	/* rec_live.gen and .sched_gen when want and the times above were found */
+	__u32 off_state;
 	__u16 nr;		/* index into sys_info of the present syscall, or of the last one */
 	__u8 want, pend;
-	__u32 asleep_in;	/* the bits of pend in which it has gone to sleep */
+	__u16 sys_gen;		/* rec_live.sys_gen when enter and nr were found */
+	__u8 asleep_in, pad0;	/* the bits of pend in which it has gone to sleep */
 	__u64 cpu_ns, maj_seen;
 	struct ev_file file;	/* of a descriptor that is being closed */
 	__u64 fault_at, fault_addr, fault_ip, fault_err;
@@ -32,9 +38,11 @@ struct task_state {
 	__u64 commit_at, sync_at, sync_datasync, kswapd_at, kswapd_nid, kswapd_order;
 	__u64 drop_at, drop_yes; /* when it was looked whether it writes to drop_caches, and the answer */
 	struct ev_file sync_file;
-	__u32 dirty_dev, pad;
+	__u32 dirty_dev, sum_n;
 	__u64 bio, bio_at;	/* the last one handed to the block layer */
 	struct refault rf;
+	__u64 sum_since;	/* calls that are told of together, see sum.h: since then, sum_n of them */
+	struct call_sum sum[SUM_SLOTS];
 };
 
 struct {
@@ -118,16 +126,21 @@ static __always_inline struct scratch *scratch(__u32 slot)
 	return bpf_map_lookup_elem(&scratches, &slot);
 }
 
-static __always_inline void count_one(void *map, __u32 kind)
+static __always_inline void count_more(void *map, __u32 kind, __u64 more)
 {
 	__u64 *n = bpf_map_lookup_elem(map, &kind);
 
 	if (n)
-		__sync_fetch_and_add(n, 1);	/* an interrupt may count, too */
+		__sync_fetch_and_add(n, more);	/* an interrupt may count, too */
 }
 
-/* Puts a record into this CPU's ring, and wakes the consumer once in a while. */
-static __always_inline void emit(const void *rec, __u32 size, __u32 kind)
+static __always_inline void count_one(void *map, __u32 kind)
+{
+	count_more(map, kind, 1);
+}
+
+/* Puts a record that tells of n events into this CPU's ring, and wakes the consumer once in a while. */
+static __always_inline void emit_of(const void *rec, __u32 size, __u32 kind, __u64 n)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	void *ring = bpf_map_lookup_elem(&rings, &cpu);
@@ -145,7 +158,12 @@ static __always_inline void emit(const void *rec, __u32 size, __u32 kind)
 		return;
 	if (how == BPF_RB_FORCE_WAKEUP)
 		c->queued = cfg.wake_bytes;	/* nobody was woken: the next one that finds room does it */
-	count_one(&drops, kind);
+	count_more(&drops, kind, n);
+}
+
+static __always_inline void emit(const void *rec, __u32 size, __u32 kind)
+{
+	emit_of(rec, size, kind, 1);
 }
 
 /* In an interrupt the present task is a bystander. */
@@ -322,6 +340,22 @@ static __always_inline __u32 call_nr(struct task_struct *p)
 	if (nr >= SYS_MAX)
 		return 2 * SYS_MAX - 1;
 	return is_compat(p) ? nr + SYS_MAX : nr;
+}
+
+/* When the present call began; 0: not in one, or its beginning was not seen since the hooks hang again. */
+static __always_inline __u64 entered(const struct task_state *t)
+{
+	return t->sys_gen == (__u16)live.sys_gen ? t->enter : 0;
+}
+
+/* Times from before the hooks of the scheduler hung again say nothing now. */
+static __always_inline void fresh(struct task_state *t)
+{
+	if (t->sched_gen == (__u16)live.sched_gen)
+		return;
+	t->on_since = t->off_since = t->run_at = t->early = 0;
+	t->asleep_in = 0;
+	t->sched_gen = live.sched_gen;
 }
 
 /* A stack into the scratch record at off; returns the offset behind it. */

@@ -13,6 +13,7 @@
  *              What the kernel did not run since a program was already running on that CPU is in
  *              bpf_prog_info.recursion_misses: a loss too, of the program's kinds.
  *   shed       the same for rows left out by rec_live.shed
+ *   costs      PERCPU_ARRAY[1] of struct cost
  *   excluded   HASH of __u32, key tgid: tasks that never make rows (the recorder, its pipe, its ssh ancestors)
  *   pids       HASH of __u32, key tgid: the processes wanted when cfg.filter_pid; children are added by fork
  *   counts     HASH of struct proc_count, key tgid. The recorder deletes what has exited, after its last reading.
@@ -132,6 +133,13 @@ enum { EV_MAX_KIND = 8192 };
 /* Why a task's rows are wanted, in struct task_state.want. */
 enum { WANT_UNKNOWN, WANT_YES, WANT_NO, WANT_EXCLUDED };
 
+/*
+ * rec_live.shed: successful calls below rec_cfg.call_short become count.sys; switches and wakes of less than SWITCH_SHORT, and
+ * messages whose call took less than CALL_SHORT, are counted in the map shed.
+ */
+enum { SHED_CALLS = 1, SHED_SWITCHES = 2, SHED_MESSAGES = 4 };
+enum { CALL_SHORT = 1000000, SWITCH_SHORT = 100000 };
+
 struct rec_cfg {
 	__u64 min_dur;		/* ns: shorter operations give no row (sys.*, tcp.*, net.*, blk.*, fs.*, mm.fault) */
 	__u64 stack_min;	/* ns: sleeps from here on get stacks; 0 never */
@@ -147,14 +155,17 @@ struct rec_cfg {
 	__u32 pidns_self;
 	__u32 count_mem, count_io, refault; /* which counters are wanted */
 	__u32 user_stack;	/* frames of the program for slow calls */
+	__u32 call_short, message_min;	/* ns: see SHED_CALLS; messages that succeeded in less give no row */
+	__u32 cost;		/* time one run in COST_EVERY of all programs, see struct cost */
 };
 
 /* May be written at any time. */
 struct rec_live {
 	__u32 on;		/* 0: no records; state is kept all the same */
 	__u32 gen;		/* counted up when filters or maps have changed */
-	__u64 shed_dur;		/* ns: with shed, sys.* sched.* net.* tcp.* shorter than this are left out, and counted */
-	__u32 shed;		/* 0 none, 1 those that succeeded and are short, 2 also short switches and wakes */
+	__u32 shed;		/* bits SHED_*: what is left out, and counted */
+	__u32 sum_flush;	/* the iterator writes what the tasks have summed up: only while no program runs */
+	__u32 sys_gen, sched_gen; /* counted up when these hooks were taken off: what tasks remember is stale */
 	__u32 bio_owner;	/* remember who waits for which page: set when a cgroup has an I/O limit, or by the programs
 				   themselves, as a kernel thread submits somebody's bio */
 	__u64 since;		/* CLOCK_MONOTONIC when `on` was set: who has not been seen since then slept longer than that */
@@ -174,7 +185,9 @@ struct sys_info {
 	__u8 bufkind;		/* 0: an address, 1: struct iovec[], 2: struct msghdr */
 	__u16 nr;		/* x86-64 number: the kind is KP_K_SYS + nr */
 	__u8 sock;		/* add the socket's addresses (connect, accept, bind, listen) */
-	__u8 pad[5];
+	__u8 keep;		/* tells what descriptors and names are: never left out */
+	__u8 bytes;		/* the result is a number of bytes */
+	__u8 pad[3];
 };
 
 /* Counters per process; the recorder writes the differences of what it has read. */
@@ -192,6 +205,14 @@ struct cpu_state {
 	__u64 queued;		/* bytes since the consumer was woken */
 	__u64 switch_at;	/* when its task changed last */
 };
+
+/*
+ * What the programs take, by what they are for: the times of one run in COST_EVERY (a prime: calls come in patterns).
+ * One that took longer than COST_MAX_NS was interrupted.
+ */
+enum { COST_REST, COST_SYS, COST_SCHED, COST_NET, COST_MEM, COST_CLASSES };
+enum { COST_EVERY = 127, COST_MAX_NS = 50000 };
+struct cost { __u64 runs[COST_CLASSES], ns[COST_CLASSES], until; };
 
 /* 16 pages of a file, and in whose context those in the mask have left memory last. */
 struct page_key { __u64 ino, index; __u32 dev, pad; };

@@ -50,14 +50,14 @@ static __noinline int judge(struct task_struct *p, struct task_state *t)
 	}
 	if (want == WANT_YES && cfg.filter_cgroup && !in_cgroup(p))
 		want = WANT_NO;
-	t->gen = live.gen;
+	t->gen = (__u16)live.gen;
 	t->want = want;
 	return 0;
 }
 
 static __always_inline bool wanted(struct task_struct *p, struct task_state *t)
 {
-	if (t->want == WANT_UNKNOWN || t->gen != live.gen)
+	if (t->want == WANT_UNKNOWN || t->gen != (__u16)live.gen)
 		judge(p, t);
 	return t->want == WANT_YES;
 }
@@ -86,18 +86,18 @@ static __always_inline bool wanted_any(struct task_struct *p, __u16 flags)
 	return t && wanted(p, t);
 }
 
-/* Left out, and counted, to keep the recorder within its budget? */
-static __always_inline bool shed_call(__u64 dur, long ret, __u32 kind)
+/* Left out, and counted, to keep the recorder within its budget? Never what failed or was slow. */
+static __always_inline bool shed_message(__u64 dur, long ret, __u32 kind)
 {
-	if (!live.shed || ret < 0 || dur >= live.shed_dur)
+	if (ret < 0 || dur >= CALL_SHORT || !(live.shed & SHED_MESSAGES))
 		return false;
 	count_one(&shed, kind);
 	return true;
 }
 
-static __always_inline bool shed_short(__u64 dur, __u32 kind)
+static __always_inline bool shed_switch(__u64 dur, __u32 kind)
 {
-	if (live.shed < 2 || dur >= live.shed_dur)
+	if (dur >= SWITCH_SHORT || !(live.shed & SHED_SWITCHES))
 		return false;
 	count_one(&shed, kind);
 	return true;

@@ -79,9 +79,12 @@ int it_tasks(struct bpf_iter__task *ctx)
 	t = state_of(p);
 	if (t) {
 		wanted(p, t);
+		fresh(t);
+		if (live.sum_flush)
+			write_sums(p, t, o->now);
 		o->want = t->want;
 		o->off_since = t->off_since;
-		if (t->enter)
+		if (entered(t))
 			it_call(o, p, t->nr, t->enter);
 	}
 	if (o->state && !p->on_cpu) {

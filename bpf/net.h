@@ -91,11 +91,12 @@ static __always_inline __u32 put_pieces(struct scratch *s, __u32 off, const stru
 /* The first bytes of a message of n bytes into the record; returns how many. */
 static __always_inline __u32 put_data(struct scratch *s, __u32 off, struct task_struct *p, struct task_state *t, __u32 want)
 {
-	struct sys_info *si = info_of(t->nr);
+	__u32 nr = call_nr(p);
+	struct sys_info *si = info_of(nr);
 	struct user_msghdr m;
 	__u64 at;
 
-	if (si->bufarg < 0 || t->nr >= SYS_MAX || p->flags & PF_KTHREAD)
+	if (si->bufarg < 0 || nr >= SYS_MAX || p->flags & PF_KTHREAD)
 		return 0;
 	at = sys_arg((struct pt_regs *)bpf_task_pt_regs(p), si->bufarg, false);
 	if (si->bufkind == 0) {
@@ -128,8 +129,10 @@ static __noinline int write_message(struct sock *sk, int ret, bool send)
 							   BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6))
 		tcp = (struct tcp_sock *)sk;
 	kind = tcp ? send ? KP_K_TCP_SEND : KP_K_TCP_RECV : send ? KP_K_NET_SEND : KP_K_NET_RECV;
-	began = t->enter ? t->enter : now;
-	if (now - began < cfg.min_dur || shed_call(now - began, ret, kind) || !(s = scratch(SCRATCH_TASK)))
+	began = entered(t);
+	if (!began)
+		began = now;
+	if (now - began < cfg.min_dur || (ret >= 0 && now - began < cfg.message_min) || shed_message(now - began, ret, kind) || !(s = scratch(SCRATCH_TASK)))
 		return 0;
 	h = (void *)s->b;
 	a = (void *)(h + 1);

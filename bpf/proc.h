@@ -130,6 +130,8 @@ int BPF_PROG(sched_process_exit, struct task_struct *p)
 			write_refault(p, t, now);
 		t->pend = 0;
 		flush_cpu(p, t);
+		if (t->sum_n)
+			write_sums(p, t, now);
 	}
 	if (live.on) {
 		head(&r.h, KP_K_PROC_EXIT, 3, EX_NAME, life_flags(p), now, bpf_ktime_get_boot_ns() - p->start_boottime, p);

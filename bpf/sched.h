@@ -7,7 +7,7 @@ static __always_inline void write_switch(struct task_struct *prev, struct task_s
 {
 	struct rec_switch r;
 
-	if (shed_short(ran > delay ? ran : delay, KP_K_SCHED_SWITCH))
+	if (shed_switch(ran > delay ? ran : delay, KP_K_SCHED_SWITCH))
 		return;
 	head(&r.h, KP_K_SCHED_SWITCH, 3, EX_PEER, 0, now, ran, prev);
 	r.a[0] = state;
@@ -59,6 +59,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 		c->switch_at = now;
 
 	if (tp) {
+		fresh(tp);
 		if (tp->on_since)
 			ran = now - tp->on_since;
 		if (tp->early < tp->on_since)
@@ -68,11 +69,14 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 		tp->off_since = state ? now : 0;
 		tp->run_at = state ? 0 : now;
 		leave_cpu(prev, tp, ran, state);
+		if (state && tp->sum_n)
+			sums_due(prev, tp, now);
 		want = wanted(prev, tp);
 	}
 	if (tn) {
+		fresh(tn);
 		if (tn->run_at)
-			delay = now - tn->run_at;
+			delay = now > tn->run_at ? now - tn->run_at : 0;
 		else if (tn->off_since && tn->early)
 			delay = now - tn->off_since;	/* it has not slept at all */
 		tn->early = 0;
@@ -91,7 +95,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 
 static __always_inline void write_wake(struct task_struct *p, struct task_struct *waker, struct task_state *t, __u64 now, __u16 irq)
 {
-	__u64 slept = now - t->off_since;
+	__u64 slept = now > t->off_since ? now - t->off_since : 0;	/* it may be falling asleep on another CPU just now */
 	__u16 flags = irq;
 	struct scratch *s;
 	struct rec_switch r;
@@ -101,7 +105,7 @@ static __always_inline void write_wake(struct task_struct *p, struct task_struct
 		flags |= F_SLOW;
 	else if (cfg.stack_min && (bpf_get_prandom_u32() * cfg.stack_min) >> 32 < slept)
 		flags |= F_SAMPLED;
-	else if (shed_short(slept, KP_K_SCHED_WAKE))
+	else if (shed_switch(slept, KP_K_SCHED_WAKE))
 		return;
 	head(&r.h, KP_K_SCHED_WAKE, 3, EX_PEER, flags, now, slept, p);
 	r.a[0] = irq & F_HARDIRQ ? 2 : irq & F_SOFTIRQ ? 1 : 0;
@@ -135,6 +139,7 @@ int BPF_PROG(sched_waking, struct task_struct *p)
 		return 0;
 	}
 	now = bpf_ktime_get_ns();
+	fresh(t);
 	if (!t->off_since && !t->on_since) {
 		if (t->run_at || p->on_cpu || !live.since)
 			return 0;	/* woken already */
@@ -162,8 +167,10 @@ int BPF_PROG(sched_wakeup_new, struct task_struct *p)
 {
 	struct task_state *t = state_of(p);
 
-	if (t)
+	if (t) {
+		fresh(t);
 		t->run_at = bpf_ktime_get_ns();
+	}
 	return 0;
 }
 

@@ -22,6 +22,7 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 	}
 	si = info_of(nr);
 	t->nr = nr;
+	t->sys_gen = live.sys_gen;
 	t->enter = 0;
 	if (!live.on || !si->want || !wanted(p, t))
 		return 0;
@@ -93,11 +94,12 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 
 	if (!t)
 		return 0;
+	fresh(t);
 	if (t->run_at && t->off_state)
 		came_unseen(p, t, bpf_ktime_get_ns());
-	if (!t->enter)
+	began = entered(t);
+	if (!began)
 		return 0;
-	began = t->enter;
 	nr = t->nr;
 	si = info_of(nr);
 	if (!bpf_core_type_exists(struct trace_event_raw_sock_msg_length))
@@ -112,7 +114,11 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	compat = nr >= SYS_MAX;
 	kind = KP_K_SYS + si->nr;
-	if (shed_call(now - began, ret, kind) || !(s = scratch(SCRATCH_TASK)))
+	if (live.shed & SHED_CALLS && ret >= 0 && now - began < cfg.call_short && !si->keep) {
+		sum_call(p, t, si, now, now - began, ret);
+		return 0;
+	}
+	if (!(s = scratch(SCRATCH_TASK)))
 		return 0;
 	h = (void *)s->b;
 	a = (void *)(h + 1);

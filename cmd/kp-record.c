@@ -14,7 +14,7 @@
 #include <kp/util.h>
 
 enum { O_COMM = 256, O_MIN_DUR, O_STACK_MIN, O_IDS, O_NO_IDS, O_PAYLOAD, O_BUFFER, O_DELIMITER, O_LEVEL, O_ALL, O_NO_EXCLUDE,
-	O_RING, O_RING_SIZE, O_RING_AGE, O_MIN_FREE, O_FSYNC, O_GROUP };
+	O_RING, O_RING_SIZE, O_RING_AGE, O_MIN_FREE, O_FSYNC, O_GROUP, O_PROFILE, O_BUDGET };
 
 static const struct kp_opt opts[] = {
 	{ -1, NULL, NULL, "What is recorded (everything by default; with COMMAND, it and what it starts)" },
@@ -22,6 +22,7 @@ static const struct kp_opt opts[] = {
 	{ O_COMM, "comm", "NAME", "only tasks of this name" },
 	{ 'g', "cgroup", "CGROUP", "only tasks in this cgroup or below it (a path)" },
 	{ 'e', "events", "KINDS", "only these kinds: names and globs, such as 'sys.*,tcp.*' (see kp-query --kinds)" },
+	{ O_PROFILE, "profile", "NAME", "how much: light, default or full (help: what these are)" },
 	{ O_MIN_DUR, "min-dur", "DUR", "only operations that took at least so long (10ms, 1.5s)" },
 	{ O_STACK_MIN, "stack-min", "DUR", "take stacks of sleeps from here on (default 1ms; 0: never)" },
 	{ O_ALL, "all", NULL, "with COMMAND: record everything else meanwhile, too" },
@@ -34,6 +35,7 @@ static const struct kp_opt opts[] = {
 	{ 'd', "duration", "SECONDS", "after so long" },
 	{ 'n', "count", "COUNT", "after exactly so many events" },
 	{ -1, NULL, NULL, "How it is written" },
+	{ O_BUDGET, "cpu-budget", "PERCENT", "CPU time that recording may take, of one CPU (default 2%), or off" },
 	{ O_BUFFER, "buffer", "SIZE", "buffer per CPU (default 16M); what does not fit is lost, and counted" },
 	{ O_DELIMITER, "delimiter", "STRING", "write chunks with STRING after each (for kcat -D)" },
 	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 2)" },
@@ -177,6 +179,54 @@ static int take_ring(struct args *a, int key, const char *val, struct kp_err *er
 	return 0;
 }
 
+static int profile(const char *val, struct kp_err *err)
+{
+	const struct kp_record_profile *p;
+
+	for (uint32_t i = 0; (p = kp_record_profile(i)); i++)
+		if (!strcmp(p->name, val))
+			return 0;
+	return strcmp(val, "help") ? kp_err(err, EINVAL, "--profile takes light, default, full or help, not %s", val) : 0;
+}
+
+static const char *from(char buf[32], uint64_t ns)
+{
+	bool ms = ns % 1000000 == 0;
+
+	if (!ns)
+		return "all";
+	snprintf(buf, 32, "%llu%s", (unsigned long long)(ns / (ms ? 1000000 : 1000)), ms ? "ms" : "us");
+	return buf;
+}
+
+/* As kp-record(1) has it. */
+static void list_profiles(void)
+{
+	const struct kp_record_profile *p;
+	char b[4][32];
+
+	printf("profile\tcalls\tmessages\tstacks\tlocks\tprograms\tkinds\n");
+	for (uint32_t i = 0; (p = kp_record_profile(i)); i++)
+		printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p->name, from(b[0], p->call_min), from(b[1], p->message_min),
+		       from(b[2], p->stack_min), from(b[3], p->lock_min), p->user_stack ? "yes" : "no", p->kinds);
+}
+
+/* In thousandths. */
+static int budget(const char *val, uint32_t *out, struct kp_err *err)
+{
+	char *end;
+	double d = strtod(val, &end);
+
+	if (!strcmp(val, "off")) {
+		*out = UINT32_MAX;
+		return 0;
+	}
+	if (end == val || strcmp(end + (*end == '%'), "") != 0 || !(d >= 0.1 && d <= 100))
+		return kp_err(err, EINVAL, "--cpu-budget takes 0.1 to 100 percent of a CPU, or off, not %s", val);
+	*out = (uint32_t)(d * 10 + 0.5);
+	return 0;
+}
+
 static int take(void *arg, int key, const char *val, struct kp_err *err)
 {
 	struct args *a = arg;
@@ -198,6 +248,8 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		if (!a->rec.stack_min)
 			a->rec.stack_min = UINT64_MAX;
 		break;
+	case O_PROFILE: a->rec.profile = val; return profile(val, err);
+	case O_BUDGET: return budget(val, &a->rec.cpu_budget, err);
 	case O_ALL: a->rec.all = true; break;
 	case O_NO_EXCLUDE: a->rec.no_exclude = true; break;
 	case O_IDS: a->rec.data = KP_DATA_IDS; break;
@@ -405,6 +457,11 @@ int main(int argc, char **argv)
 	if (first < 0) {
 		free(a.pids);
 		return status;
+	}
+	if (a.rec.profile && !strcmp(a.rec.profile, "help")) {
+		list_profiles();
+		free(a.pids);
+		return fflush(stdout) ? KP_EXIT_FAIL : KP_EXIT_OK;
 	}
 	trouble = first < argc ? 125 : KP_EXIT_FAIL;
 	if (first < argc)

@@ -45,6 +45,8 @@ struct kp_record_opts {
 	uint64_t buffer;			/* bytes per CPU, 0: 16 MiB, less with many CPUs; rounded up to a power of two */
 	uint8_t data;				/* enum kp_record_data */
 	uint32_t payload;			/* KP_DATA_RAW: bytes of each message at most */
+	const char *profile;			/* a name of kp_record_profile; NULL: default */
+	uint32_t cpu_budget;			/* thousandths of a CPU for all that recording takes, 0: 20; ~0: no limit */
 	bool no_exclude;			/* record also the recorder's own party, see below */
 	int stream_fd;				/* where the stream goes: readers of that pipe are not recorded; -1: nowhere */
 	char *const *command;			/* started when all is set up; NULL none */
@@ -79,6 +81,16 @@ struct kp_record;
 
 /* Are these kinds, as in opts.kinds? -EINVAL with a line that is meant for who typed them. */
 int kp_record_check_kinds(const char *patterns, struct kp_err *err);
+/* How much is recorded when nothing else is said: a row of profile.def. */
+struct kp_record_profile {
+	const char *name;
+	const char *kinds;	/* as in opts.kinds; NULL all */
+	uint64_t call_min, message_min;	/* ns: shorter ones that succeeded become count.sys, have no rows; 0: all have rows */
+	uint64_t stack_min, lock_min;	/* ns */
+	bool user_stack;	/* stacks of the program for calls of stack_min or longer */
+};
+const struct kp_record_profile *kp_record_profile(uint32_t i);	/* NULL behind the last */
+
 /*
  * Loads and attaches; from here on rows are collected. -EPERM without privilege, -ENOTSUP without BTF or BPF.
  * A command is started but stops before it becomes the program; see kp_record_run.

@@ -339,7 +339,7 @@ static void put_loss(struct kp_export *x, const struct kp_kind *k, const struct 
 		PUT(b, "the buffer was full on CPU ");
 		kp_buf_u64(b, row->cpu);
 	} else if (row->kind == KP_K_LOSS_SHED) {
-		PUT(b, "left out to keep within the budget, level ");
+		PUT(b, "left out to keep within the CPU budget, step ");
 		kp_buf_u64(b, row->a[2]);
 	} else {
 		PUT(b, "damaged blocks: ");

@@ -147,6 +147,14 @@ static void device_row(struct kp_decode *d, const struct kp_ev *ev, struct kp_ro
 		row->obj = kp_resolve_device(d->res, ev->file->dev);
 }
 
+static void calls_row(struct kp_decode *d, const struct kp_ev *ev, struct kp_row *row)
+{
+	const struct kp_kind *k = ev->h->nargs && ev->a[0] <= UINT16_MAX ? kp_kind_by_id(d->kinds, ev->a[0]) : NULL;
+
+	if (k)
+		row->obj = kp_resolve_name(d->res, k->name, strlen(k->name));
+}
+
 static void state_row(struct kp_decode *d, const struct kp_ev *ev, struct kp_row *row)
 {
 	enum { CLOSED = 7 }; /* TCP_CLOSE of the kernel */
@@ -173,6 +181,7 @@ static const struct {
 	{ KP_K_BLK_BIO, device_row },
 	{ KP_K_FS_DIRTY_WAIT, device_row },
 	{ KP_K_FS_COMMIT, device_row },
+	{ KP_K_COUNT_SYS, calls_row },
 };
 
 /* ---- rows ---- */
@@ -185,6 +194,7 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 	memset(d, 0, sizeof(*d));
 	d->res = res;
 	d->pool = pool;
+	d->kinds = kinds;
 	for (uint32_t id = 0; (k = kp_kind_next(kinds, id)) && k->id < EV_MAX_KIND; id = k->id + 1u) {
 		struct kp_decode_kind *dk = &d->kind[k->id];
 		bool sys = kp_kind_is_syscall(k->id), string = false, path = false;
@@ -192,7 +202,8 @@ void kp_decode_init(struct kp_decode *d, struct kp_resolve *res, struct kp_pool 
 		*dk = (struct kp_decode_kind){ .known = 1, .fdarg = -1, .dirarg = -1, .futexarg = -1, .shortoff = -1 };
 		dk->nargs = k->nargs;
 		dk->has_ret = *k->ret != 0;
-		dk->wanted = !patterns || kp_kind_match(k, patterns);
+		/* What stands for rows that were left out belongs to them. */
+		dk->wanted = !patterns || kp_kind_match(k, patterns) || k->id == KP_K_COUNT_SYS;
 		for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
 			if (special[i].fn && special[i].kind == k->id)
 				dk->special = (uint8_t)i;

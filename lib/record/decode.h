@@ -41,6 +41,7 @@ struct kp_decode_kind {
 struct kp_decode {
 	struct kp_resolve *res;
 	struct kp_pool *pool;
+	const struct kp_kinds *kinds;
 	struct kp_decode_kind kind[EV_MAX_KIND];
 	uint32_t payload;	/* > 0: so many bytes are kept as they are */
 	bool ids;		/* else: what kp_proto_keep keeps; neither: none */

@@ -27,6 +27,30 @@ static const uint16_t with_addresses[] = {
 	KP_K_SYS_connect, KP_K_SYS_accept, KP_K_SYS_accept4, KP_K_SYS_bind, KP_K_SYS_listen, KP_K_SYS_shutdown,
 };
 
+/* Calls that are never left out: they tell what descriptors, names and tasks are, beside those whose result is a descriptor. */
+static const uint16_t kept[] = {
+	KP_K_SYS_pipe, KP_K_SYS_pipe2, KP_K_SYS_socketpair, KP_K_SYS_fcntl, KP_K_SYS_execve, KP_K_SYS_execveat,
+	KP_K_SYS_clone, KP_K_SYS_clone3, KP_K_SYS_fork, KP_K_SYS_vfork, KP_K_SYS_close_range, KP_K_SYS_chdir, KP_K_SYS_fchdir,
+	KP_K_SYS_rename, KP_K_SYS_renameat, KP_K_SYS_renameat2, KP_K_SYS_unlink, KP_K_SYS_unlinkat, KP_K_SYS_kill,
+	KP_K_SYS_tgkill, KP_K_SYS_mount, KP_K_SYS_umount2, KP_K_SYS_fsync, KP_K_SYS_fdatasync,
+};
+
+/* Calls whose result is a number of bytes. */
+static const uint16_t in_bytes[] = {
+	KP_K_SYS_read, KP_K_SYS_write, KP_K_SYS_pread64, KP_K_SYS_pwrite64, KP_K_SYS_readv, KP_K_SYS_writev,
+	KP_K_SYS_preadv, KP_K_SYS_pwritev, KP_K_SYS_preadv2, KP_K_SYS_pwritev2, KP_K_SYS_sendfile, KP_K_SYS_splice,
+	KP_K_SYS_tee, KP_K_SYS_copy_file_range, KP_K_SYS_sendto, KP_K_SYS_recvfrom, KP_K_SYS_sendmsg, KP_K_SYS_recvmsg,
+	KP_K_SYS_getrandom, KP_K_SYS_getdents64,
+};
+
+static bool among(uint16_t id, const uint16_t *list, size_t n)
+{
+	while (n-- > 0)
+		if (list[n] == id)
+			return true;
+	return false;
+}
+
 static struct sys_info info_of(const struct kp_kind *k, const char *patterns, bool messages)
 {
 	struct sys_info s = { .nargs = k->nargs, .fdarg = k->fdarg, .strarg = -1, .bufarg = -1,
@@ -42,8 +66,9 @@ static struct sys_info info_of(const struct kp_kind *k, const char *patterns, bo
 			s.bufarg = messages_of[i].arg;
 			s.bufkind = messages_of[i].how;
 		}
-	for (size_t i = 0; i < sizeof(with_addresses) / sizeof(*with_addresses); i++)
-		s.sock |= with_addresses[i] == k->id;
+	s.sock = among(k->id, with_addresses, sizeof(with_addresses) / sizeof(*with_addresses));
+	s.keep = s.sock || s.retfd || s.enter_fd || among(k->id, kept, sizeof(kept) / sizeof(*kept));
+	s.bytes = among(k->id, in_bytes, sizeof(in_bytes) / sizeof(*in_bytes));
 	return s;
 }
 

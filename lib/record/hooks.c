@@ -191,6 +191,48 @@ void kp_hooks_detach(struct kp_hooks *h)
 	}
 }
 
+static bool named(const char *name, const char *globs)
+{
+	char one[64];
+
+	for (; *globs; globs += strcspn(globs, ",")) {
+		globs += strspn(globs, ",");
+		snprintf(one, sizeof(one), "%.*s", (int)strcspn(globs, ","), globs);
+		if (!fnmatch(one, name, 0))
+			return true;
+	}
+	return false;
+}
+
+int kp_hooks_off(struct kp_hooks *h, const char *globs)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < h->n; i++)
+		if (h->at[i].link && named(h->hook[i].what->p, globs)) {
+			bpf_link__destroy(h->at[i].link);
+			h->at[i].link = NULL;
+			n++;
+		}
+	return n;
+}
+
+/* Only what was on before: a program that could not be attached then has a note. */
+int kp_hooks_on(struct kp_hooks *h, const char *globs)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < h->n; i++) {
+		if (h->at[i].link || h->hook[i].note || !named(h->hook[i].what->p, globs))
+			continue;
+		h->at[i].link = bpf_program__attach(h->at[i].prog);
+		if (!h->at[i].link)
+			return -errno;
+		n++;
+	}
+	return n;
+}
+
 uint64_t kp_hooks_missed(const struct kp_hooks *h, uint32_t i)
 {
 	struct bpf_prog_info info = { 0 };

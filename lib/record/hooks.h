@@ -28,6 +28,9 @@ void kp_hooks_refuse(struct kp_hooks *h, uint32_t i, const char *why, struct kp_
 /* After loading. What cannot be attached is noted; an error only when nothing at all can. */
 int kp_hooks_attach(struct kp_hooks *h, struct kp_pool *pool, struct kp_err *err);
 void kp_hooks_detach(struct kp_hooks *h);
+/* Those whose tracepoints the globs name, separated by commas: off, and on again. How many that were; -errno when one does not go on. */
+int kp_hooks_off(struct kp_hooks *h, const char *globs);
+int kp_hooks_on(struct kp_hooks *h, const char *globs);
 /* Events that the kernel did not run a program for, since it was running on that CPU already: so far. */
 uint64_t kp_hooks_missed(const struct kp_hooks *h, uint32_t i);
 /* The kind that such an event is lost of: 0 any, -1 none. */

@@ -77,14 +77,18 @@ static int configure(struct kp_record *r, const struct btf *vmlinux, struct kp_e
 	const struct kp_record_opts *o = &r->o;
 
 	c->min_dur = o->min_dur;
-	c->stack_min = o->stack_min == UINT64_MAX ? 0 : o->stack_min ? o->stack_min : MS;
+	c->stack_min = o->stack_min == UINT64_MAX ? 0 : o->stack_min;
 	c->blk_wait_min = MS;
-	c->lock_min = 100000;
+	c->lock_min = r->profile.lock_min;
+	c->user_stack = r->profile.user_stack;
+	c->call_short = r->profile.call_min ? r->profile.call_min : CALL_SHORT;
+	c->message_min = r->profile.message_min;
 	c->data_max = o->data == KP_DATA_NONE ? 0 : o->data == KP_DATA_RAW ? o->payload : 1024;
 	/* Early enough that what comes meanwhile finds room, late enough to be worth it. */
 	c->wake_bytes = r->ring_size / 4;
 	c->ncpu = r->ncpu;
 	c->exclude = !o->no_exclude;
+	c->cost = o->cpu_budget != UINT32_MAX;
 	c->filter_pid = o->npids || (o->command && !o->all && !o->comm && !o->cgroup);
 	c->count_mem = kp_filter_any(r->kinds, o->kinds, "count.mem");
 	c->count_io = kp_filter_any(r->kinds, o->kinds, "count.io");
@@ -364,6 +368,7 @@ int kp_rec_load(struct kp_record *r, struct kp_err *err)
 		rc = make_rings(r, err);
 	if (rc)
 		goto out;
+	r->skel->bss->live.sys_gen = 1;	/* 0 is that of a task that has not been seen */
 	kp_filter_syscalls(r->skel->bss->sys_info, r->kinds, r->o.kinds, r->o.data != KP_DATA_NONE);
 	if (r->skel->rodata->cfg.filter_pid)
 		rc = fill_pids(r, err);
@@ -375,6 +380,9 @@ int kp_rec_load(struct kp_record *r, struct kp_err *err)
 		say_missing(r);
 		if (attach_iter(r))
 			kp_rec_say(r, 1, "no task iterator here: keyframes come from /proc, and have no stacks");
+		/* What tasks have summed up is fetched by it in the end. */
+		if (r->iter && r->profile.call_min)
+			r->skel->bss->live.shed = SHED_CALLS;
 		r->skel->bss->live.since = kp_now_mono();
 		__atomic_store_n(&r->skel->bss->live.on, 1, __ATOMIC_RELEASE);
 	}

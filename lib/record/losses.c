@@ -66,6 +66,8 @@ static int lost(struct kp_record *r, uint16_t row_kind, uint16_t kind, uint32_t 
 
 	if (row_kind == KP_K_LOSS_KERNEL)
 		r->st.lost += count;
+	else
+		row.a[2] = kp_shed_step_of(kind);
 	return kp_rec_queue(r, &row);
 }
 

@@ -24,9 +24,11 @@ enum {
 struct kprobe_bpf;
 struct kp_counts;
 struct kp_losses;
+struct kp_shed;
 
 struct kp_record {
 	struct kp_record_opts o;
+	struct kp_record_profile profile;
 	/* what the kernel side is */
 	struct kprobe_bpf *skel;
 	struct kp_hooks hooks;
@@ -46,6 +48,7 @@ struct kp_record {
 	struct kp_merge merge;		/* a queue for each CPU and one, the last, for rows of our own */
 	struct kp_counts *counts;
 	struct kp_losses *losses;
+	struct kp_shed *shed;		/* NULL: no budget */
 	struct it_task *task; uint32_t ntask, task_cap; /* of the last look at all tasks */
 	/* running */
 	const struct kp_record_sink *sink;
@@ -91,8 +94,24 @@ int kp_losses_new(struct kp_losses **l, const struct kp_record *r);
 int kp_losses_read(struct kp_losses *l, struct kp_record *r, uint64_t now);
 void kp_losses_free(struct kp_losses *l);
 
+/* ---- shed.c: keeps to the budget ---- */
+int kp_shed_new(struct kp_shed **s, struct kp_record *r);
+/* A record of that kind has come: its row will be paid for. */
+void kp_shed_record(struct kp_shed *s, uint16_t kind);
+/* Now and then; rows of steps go into r's own queue. */
+int kp_shed_look(struct kp_shed *s, struct kp_record *r, uint64_t now);
+/* What the recorder does between the two is its own, and no row's: it is spread over the time since it came last. */
+void kp_shed_apart_begin(struct kp_shed *s);
+void kp_shed_apart_end(struct kp_shed *s, uint64_t now);
+/* The step, from 1 on, that leaves out short ones of a kind. */
+uint32_t kp_shed_step_of(uint16_t kind);
+/* Steps that are still taken at the end: rows, flagged open. */
+int kp_shed_finish(struct kp_shed *s, struct kp_record *r, uint64_t now);
+void kp_shed_free(struct kp_shed *s);	/* NULL is fine, here and above */
+
 /* ---- tasks.c: keyframes and what has not ended ---- */
 int kp_rec_look(struct kp_record *r);		/* all tasks into r->task; 0 or -errno */
+int kp_rec_flush_sums(struct kp_record *r);	/* after kp_rec_detach: what tasks have summed up goes into the rings */
 int kp_rec_keyframe(struct kp_record *r);
 int kp_rec_open(struct kp_record *r, uint64_t min_dur);	/* after kp_rec_look */
 

@@ -47,6 +47,26 @@ int kp_record_check_kinds(const char *patterns, struct kp_err *err)
 	return rc;
 }
 
+/* What was asked for by name or by its duration is recorded whole. */
+static int choose_profile(struct kp_record *r, struct kp_err *err)
+{
+	const struct kp_record_profile *p;
+	uint32_t i = 0;
+
+	while ((p = kp_record_profile(i++)) && strcmp(p->name, r->o.profile ? r->o.profile : "default") != 0)
+		;
+	if (!p)
+		return kp_err(err, EINVAL, "there is no profile %s", r->o.profile);
+	r->profile = *p;
+	if (r->o.kinds || r->o.min_dur)
+		r->profile.call_min = r->profile.message_min = 0;
+	if (!r->o.kinds && strcmp(p->kinds, "*") != 0)
+		r->o.kinds = p->kinds;
+	if (!r->o.stack_min)
+		r->o.stack_min = p->stack_min;
+	return 0;
+}
+
 static int make(struct kp_record *r, struct kp_err *err)
 {
 	struct kp_resolve_opts ro = { 0 };
@@ -88,6 +108,25 @@ static int watch(struct kp_record *r, int fd, uint32_t events, struct kp_err *er
 	return epoll_ctl(r->epfd, EPOLL_CTL_ADD, fd, &e) ? kp_err(err, errno, "epoll: %s", strerror(errno)) : 0;
 }
 
+/* How its use is measured stands with the hooks: there is room for one more behind them. */
+static int make_budget(struct kp_record *r, struct kp_err *err)
+{
+	struct kp_hook *h = &r->hooks.hook[r->hooks.n];
+
+	if (!r->iter) {
+		kp_rec_say(r, 0, "no task iterator here, and so no --cpu-budget");
+		return 0;
+	}
+	if (kp_shed_new(&r->shed, r))
+		return kp_err(err, ENOMEM, "out of memory");
+	*h = (struct kp_hook){ .what = kp_pool_cstr(r->texts, "cpu-budget"),
+			       .how = kp_pool_cstr(r->texts, "getrusage, and one run in 127 of the programs timed") };
+	if (!h->what || !h->how)
+		return kp_err(err, ENOMEM, "out of memory");
+	r->header.nhooks++;
+	return 0;
+}
+
 static int make_loaded(struct kp_record *r, struct kp_err *err)
 {
 	int rc;
@@ -101,6 +140,8 @@ static int make_loaded(struct kp_record *r, struct kp_err *err)
 					.hooks = r->hooks.hook, .nhooks = r->hooks.n };
 	r->started = kp_now_mono();
 	r->st.ring_bytes = r->ring_size;
+	if (!rc && r->o.cpu_budget != UINT32_MAX)
+		rc = make_budget(r, err);
 	return rc;
 }
 
@@ -114,7 +155,9 @@ int kp_record_new(struct kp_record **out, const struct kp_record_opts *o, struct
 		return kp_err(err, ENOMEM, "out of memory");
 	r->o = *o;
 	r->epfd = r->stopfd = -1;
-	rc = make(r, err);
+	rc = choose_profile(r, err);
+	if (!rc)
+		rc = make(r, err);
 	if (!rc)
 		rc = kp_rec_load(r, err);
 	if (!rc)
@@ -133,6 +176,7 @@ void kp_record_free(struct kp_record *r)
 	kp_rec_unload(r);
 	kp_child_free(&r->child);
 	kp_losses_free(r->losses);
+	kp_shed_free(r->shed);
 	kp_counts_free(r->counts);
 	kp_merge_free(&r->merge);
 	kp_resolve_free(r->res);

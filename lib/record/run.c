@@ -25,7 +25,7 @@ enum {
 static bool tells_of_event(const struct kp_row *row)
 {
 	return !(row->flags & KP_F_OPEN) && row->kind != KP_K_CLOCK_SYNC && row->kind != KP_K_LOSS_KERNEL &&
-		row->kind != KP_K_LOSS_SHED;
+		row->kind != KP_K_LOSS_SHED && row->kind != KP_K_BUDGET_STEP;
 }
 
 /*
@@ -150,6 +150,7 @@ static int take(void *arg, const void *rec, uint32_t len)
 		in->r->st.bad++;
 		return 0;
 	}
+	kp_shed_record(in->r->shed, ((const struct ev_head *)rec)->kind);
 	return kp_merge_add(&in->r->merge, in->cpu, ((const struct ev_head *)rec)->end, rec, len);
 }
 
@@ -250,7 +251,11 @@ static int keyframe(struct kp_record *r, uint64_t now)
 	int rc = catch_up(r);
 
 	r->next_key = now + KEY_EVERY;
-	return rc ? rc : kp_rec_keyframe(r);
+	kp_shed_apart_begin(r->shed);
+	if (!rc)
+		rc = kp_rec_keyframe(r);
+	kp_shed_apart_end(r->shed, now);
+	return rc;
 }
 
 /* The sink begins with something new, from which on all must be understood again. */
@@ -320,7 +325,7 @@ static int tick(struct kp_record *r, uint64_t now)
 		rc = each_second(r, now);
 	if (!rc && r->sink->full && r->sink->full(r->sink->arg))
 		rc = turn(r, now);
-	return rc;
+	return rc ? rc : kp_shed_look(r->shed, r, kp_now_mono());
 }
 
 /* ---- running ---- */
@@ -412,9 +417,15 @@ static int finish(struct kp_record *r)
 	kp_rec_detach(r);
 	if (!rc)
 		rc = drain_all(r);
+	if (!rc)
+		rc = kp_rec_flush_sums(r);
+	if (!rc)
+		rc = drain_all(r);
 	now = kp_now_mono();
 	if (!rc)
 		rc = kp_losses_read(r->losses, r, now);
+	if (!rc)
+		rc = kp_shed_finish(r->shed, r, now);
 	if (!rc)
 		rc = clock_row(r, now);
 	return rc ? rc : emit(r, UINT64_MAX);

@@ -10,6 +10,8 @@
 
 #include <kp/util.h>
 
+#include "kprobe.skel.h"
+
 enum { STEP = 5 * MS };	/* of a keyframe between two looks at the rings */
 
 static int more_room(struct kp_record *r)
@@ -37,7 +39,7 @@ static void add_old_sleepers(struct kp_record *r)
 		bool idle = (t->flags & KTHREAD) && (!(t->state & UNINTERRUPTIBLE) || (t->state & NOLOAD));
 
 		if (t->state && !t->off_since && t->nframes && !idle)
-			t->off_since = r->started;
+			t->off_since = r->skel->bss->live.since; /* 0: nobody watches now */
 		if (t->sys_nr >= 0 && !t->sys_start) {
 			t->sys_start = t->off_since;
 			t->at_least = 1;
@@ -73,6 +75,18 @@ int kp_rec_look(struct kp_record *r)
 	close(fd);
 	r->ntask = len / sizeof(*r->task);
 	add_old_sleepers(r);
+	return rc;
+}
+
+int kp_rec_flush_sums(struct kp_record *r)
+{
+	int rc;
+
+	if (!r->skel->bss->live.shed)
+		return 0;
+	__atomic_store_n(&r->skel->bss->live.sum_flush, 1, __ATOMIC_RELEASE);
+	rc = kp_rec_look(r);
+	__atomic_store_n(&r->skel->bss->live.sum_flush, 0, __ATOMIC_RELEASE);
 	return rc;
 }
 

@@ -115,6 +115,21 @@ filters() {
 	some 'by duration, the long' "$(rows g.kp 'sys.clock_nanosleep,sys.nanosleep' | wc -l)" 1 1
 }
 
-for t in calls hangs sleeps talks disk memory filters pressure; do $t; done
+budget() {
+	kp-record -q --profile light -o l.kp -- dd if=/dev/zero of=/dev/null bs=1 count=1000 2>said
+	n=$(rows l.kp count.sys | grep '"comm":"dd"' | sed -nE 's/.*"kind":4096,"count":([0-9]+).*/\1/p' | awk '{ s += $1 } END { print s + 0 }')
+	some 'calls summed up' "$n" 900
+	some 'those and the slow ones' "$((n + $(rows l.kp sys.read | grep -c '"comm":"dd"')))" 1000 1010
+	# an emulated machine uses less than that when it is quiet, and more while dd runs
+	/lib/kp-record -q --cpu-budget 20 -d 20 -o b.kp 2>said &
+	until [ -s b.kp ]; do sleep 0.2; done
+	timeout 6 dd if=/dev/zero of=/dev/null bs=1 2>/dev/null
+	wait
+	some 'steps down' "$(rows b.kp budget.step | grep -c '"on":1,')" 1
+	some 'steps up' "$(rows b.kp budget.step | grep -c '"on":0,')" 1
+	some 'records that cannot be' "$(grep -c 'cannot be' said)" 0 0
+}
+
+for t in calls hangs sleeps talks disk memory filters pressure budget; do $t; done
 echo 'KP done'
 poweroff -f

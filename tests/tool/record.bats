@@ -7,7 +7,10 @@ bats_require_minimum_version 1.5.0
 setup() {
 	ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	KP_BIN=${KP_BIN:-$ROOT/build/bin}
-	record=$KP_BIN/kp-record
+	# Rows are counted here, on a machine that is busy with other tests: nothing may be left out for what it costs.
+	record=$BATS_TEST_TMPDIR/record
+	printf '#!/bin/sh\nexec "%s" --cpu-budget off "$@"\n' "$KP_BIN/kp-record" >"$record"
+	chmod 755 "$record"
 	export query=$KP_BIN/kp-query
 	cd "$BATS_TEST_TMPDIR" || return
 	case $BATS_TEST_DESCRIPTION in
@@ -323,10 +326,10 @@ cpu_group() {
 
 @test "without privilege one line says what to do" {
 	command -v setpriv >/dev/null || skip "setpriv is missing"
-	run -1 setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$record" -d 1 -o /dev/null
+	run -1 setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$KP_BIN/kp-record" -d 1 -o /dev/null
 	[[ $output == *root* ]]
 	[ "${#lines[@]}" = 1 ]
-	run -125 setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$record" -o /dev/null -- true
+	run -125 setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$KP_BIN/kp-record" -o /dev/null -- true
 }
 
 @test "wrong options are one line and status 2 (anywhere)" {

@@ -7,7 +7,10 @@ bats_require_minimum_version 1.5.0
 setup() {
 	ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	KP_BIN=${KP_BIN:-$ROOT/build/bin}
-	record=$KP_BIN/kp-record
+	# A ring is filled and its rows are counted, on a busy machine: nothing may be left out for what it costs.
+	record=$BATS_TEST_TMPDIR/record
+	printf '#!/bin/sh\nexec "%s" --cpu-budget off "$@"\n' "$KP_BIN/kp-record" >"$record"
+	chmod 755 "$record"
 	export query=$KP_BIN/kp-query
 	cd "$BATS_TEST_TMPDIR" || return
 	case $BATS_TEST_DESCRIPTION in

@@ -72,7 +72,7 @@ traced() {
 	shift
 	mkdir dir
 	# shellcheck disable=SC2086
-	(cd dir && "$KP_BIN/kp-record" -q -e 'sys.*' -o ../f.kp -- strace -f -n -o ../trace "$@" ../calls $arg)
+	(cd dir && "$KP_BIN/kp-record" -q --cpu-budget off -e 'sys.*' -o ../f.kp -- strace -f -n -o ../trace "$@" ../calls $arg)
 	"$KP_BIN/kp-query" --kinds -f json >kinds.json
 	"$KP_BIN/kp-query" -q -f json -e 'sys.*' f.kp >rows
 	[ "$("$KP_BIN/kp-query" -q -f json -e 'loss.kernel' f.kp | grep -vc '"count":0,')" = 0 ]

@@ -65,7 +65,8 @@ def rows_of(file, kinds, *opts):
 
 def record(module, body, kinds, *opts, keyframes=False):
 	"""Runs the function `body` of the module (a file of this directory) under kp-record: the rows, and what it returned."""
-	subprocess.run([BIN + "/kp-record", "-q", "-o", "f.kp", "-e", kinds, *opts, "--",
+	# all of it, whatever it costs on a busy machine
+	subprocess.run([BIN + "/kp-record", "-q", "--cpu-budget", "off", "-o", "f.kp", "-e", kinds, *opts, "--",
 			PYTHON, HERE + "/base.py", module, body], check=True)
 	with open("seen.json") as f:
 		seen = json.load(f)

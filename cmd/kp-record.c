@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kp-record: records what the kernel does, as a stream. See kp-record(1). */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #include <kp/util.h>
 
 enum { O_COMM = 256, O_MIN_DUR, O_STACK_MIN, O_IDS, O_NO_IDS, O_PAYLOAD, O_BUFFER, O_DELIMITER, O_LEVEL, O_ALL, O_NO_EXCLUDE,
-	O_RING, O_RING_SIZE, O_RING_AGE, O_MIN_FREE, O_FSYNC, O_GROUP, O_PROFILE, O_BUDGET };
+	O_RING, O_RING_SIZE, O_RING_AGE, O_MIN_FREE, O_FSYNC, O_GROUP, O_PROFILE, O_BUDGET,
+	O_CHECK, O_SOURCES, O_DRY_RUN, O_METRICS, O_CONFIG };
 
 static const struct kp_opt opts[] = {
 	{ -1, NULL, NULL, "What is recorded (everything by default; with COMMAND, it and what it starts)" },
@@ -46,6 +48,13 @@ static const struct kp_opt opts[] = {
 	{ O_MIN_FREE, "min-free", "SIZE", "and leave so much free on its file system (default 5%)" },
 	{ O_FSYNC, "fsync", "second|segment|never", "when to force it to the disk (default second)" },
 	{ O_GROUP, "group", "NAME", "let this group read it" },
+	{ -1, NULL, NULL, "As a service" },
+	{ O_CONFIG, "config", "FILE", "options from FILE, one a line, such as 'level 3'" },
+	{ O_METRICS, "metrics", "FILE", "the recorder's own state for Prometheus, every 10 s" },
+	{ -1, NULL, NULL, "Instead of recording" },
+	{ O_CHECK, "check", NULL, "say what this host can do, and what to do where it cannot" },
+	{ O_SOURCES, "sources", NULL, "list event sources, their hooks here, and what each costs here" },
+	{ O_DRY_RUN, "dry-run", "SECONDS", "say how much would be written, and at what cost" },
 	{ 0 },
 };
 
@@ -65,11 +74,18 @@ struct args {
 	struct kp_diskring_opts ring;
 	const char *ring_opt;	/* an option that makes sense only with --ring */
 	uint32_t *pids;
+	int instead;			/* O_CHECK ..., 0: record */
+	struct kp_service service;
+	struct kp_writer *writer;	/* one of them is used */
+	struct kp_diskring *disk;
+	bool live;			/* a line on the terminal tells how it goes */
+	char *config;			/* text of the file, which values point into */
 };
 
 /* ^C may come at any moment: a handler can reach the recorder only through here. */
 static struct kp_record *running;
 static volatile sig_atomic_t early;
+static struct kp_notify *manager;
 
 static int number(const char *opt, const char *val, uint64_t min, uint64_t max, uint64_t *out, struct kp_err *err)
 {
@@ -94,7 +110,7 @@ static int duration(const char *opt, const char *val, uint64_t *out, struct kp_e
 }
 
 /* A bare number is seconds. */
-static int seconds(const char *val, uint64_t *out, struct kp_err *err)
+static int seconds(const char *opt, const char *val, uint64_t *out, struct kp_err *err)
 {
 	char *end;
 	double s = strtod(val, &end);
@@ -104,7 +120,7 @@ static int seconds(const char *val, uint64_t *out, struct kp_err *err)
 		return 0;
 	}
 	if (kp_parse_duration(val, out) || !*out)
-		return kp_err(err, EINVAL, "--duration takes seconds, or a duration such as 500ms or 10m, not %s", val);
+		return kp_err(err, EINVAL, "--%s takes seconds, or a duration such as 500ms or 10m, not %s", opt, val);
 	return 0;
 }
 
@@ -131,51 +147,31 @@ static int add_pids(struct args *a, const char *val, struct kp_err *err)
 	}
 }
 
-static int min_free(const char *val, struct kp_diskring_opts *o, struct kp_err *err)
-{
-	char *end;
-	double part = strtod(val, &end);
-
-	o->free_part = 0;
-	if (end != val && !strcmp(end, "%") && part >= 0 && part <= 90)
-		o->free_part = part / 100;
-	else if (kp_parse_size(val, &o->free_bytes))
-		return kp_err(err, EINVAL, "--min-free takes a part of the file system such as 5%%, at most 90%%, or a size, not %s", val);
-	return 0;
-}
-
 static int take_ring(struct args *a, int key, const char *val, struct kp_err *err)
 {
-	static const char *const sync[] = { [KP_SYNC_SECOND] = "second", [KP_SYNC_SEGMENT] = "segment", [KP_SYNC_NEVER] = "never" };
-	struct kp_diskring_opts *o = &a->ring;
+	const struct kp_opt *o = opts;
 
-	for (const struct kp_opt *p = opts; key != O_RING && p->key; p++)
-		if (p->key == key)
-			a->ring_opt = p->name;
-	switch (key) {
-	case O_RING:
-		if (!*val)
-			return kp_err(err, EINVAL, "--ring must not be empty");
-		o->dir = val;
-		break;
-	case O_RING_SIZE:
-		if (kp_parse_size(val, &o->size) || o->size < 1 << 20)
-			return kp_err(err, EINVAL, "--ring-size takes a size from 1M on, not %s", val);
-		break;
-	case O_RING_AGE:
-		if (duration("ring-age", val, &o->age, err))
-			return -EINVAL;
-		if (o->age && o->age < 10000000000ull)
-			return kp_err(err, EINVAL, "--ring-age takes a duration from 10s on, or 0, not %s", val);
-		break;
-	case O_MIN_FREE: return min_free(val, o, err);
-	case O_FSYNC:
-		for (o->sync = 0; o->sync <= KP_SYNC_NEVER; o->sync++)
-			if (!strcmp(val, sync[o->sync]))
-				return 0;
-		return kp_err(err, EINVAL, "--fsync takes second, segment or never, not %s", val);
-	case O_GROUP: o->group = val; break;
-	}
+	while (o->key != key)
+		o++;
+	if (key != O_RING)
+		a->ring_opt = o->name;
+	return kp_diskring_opt(&a->ring, o->name, val, err);
+}
+
+static int take(void *arg, int key, const char *val, struct kp_err *err);
+
+static int config(struct args *a, const char *path, struct kp_err *err)
+{
+	if (a->config)
+		return kp_err(err, EINVAL, "--config may be given only once");
+	return kp_opts_file(&tool, path, &a->common, take, a, &a->config, err);
+}
+
+static int instead(struct args *a, int key, struct kp_err *err)
+{
+	if (a->instead && a->instead != key)
+		return kp_err(err, EINVAL, "--check, --sources and --dry-run exclude each other");
+	a->instead = key;
 	return 0;
 }
 
@@ -259,7 +255,7 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		a->rec.data = KP_DATA_RAW;
 		a->rec.payload = n;
 		break;
-	case 'd': return seconds(val, &a->rec.duration, err);
+	case 'd': return seconds("duration", val, &a->rec.duration, err);
 	case 'n': return number("count", val, 1, UINT64_MAX - 1, &a->rec.count, err);
 	case O_BUFFER:
 		if (kp_parse_size(val, &a->rec.buffer) || a->rec.buffer < 4096 || a->rec.buffer > 1 << 30)
@@ -270,6 +266,12 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 			rc = kp_err(err, EINVAL, "--delimiter must not be empty");
 		a->write.delimiter = val;
 		break;
+	case O_CONFIG: return config(a, val, err);
+	case O_METRICS: a->service.metrics = val; break;
+	case O_CHECK: case O_SOURCES: return instead(a, key, err);
+	case O_DRY_RUN:
+		rc = instead(a, key, err);
+		return rc ? rc : seconds("dry-run", val, &a->rec.duration, err);
 	case O_LEVEL:
 		rc = number("level", val, 1, 19, &n, err);
 		a->write.level = (int)n;
@@ -287,15 +289,32 @@ static void say(void *arg, int level, const char *line)
 		kp_warn(&tool, "%s", line);
 }
 
-/* On a terminal, over and over in the same line. */
-static void progress(void *arg, const struct kp_record_stats *st)
+static uint64_t written(const struct args *a)
 {
-	fprintf(stderr, "\r%llu events, %llu lost; ^C ends \r", (unsigned long long)st->events, (unsigned long long)st->lost);
+	struct kp_diskring_stats ds = { 0 };
+	struct kp_write_stats ws = { 0 };
+
+	if (a->disk)
+		kp_diskring_stats(a->disk, &ds);
+	else if (a->writer)
+		kp_writer_stats(a->writer, &ws);
+	return ds.bytes + ws.bytes;
+}
+
+static void each_second(void *arg, const struct kp_record_stats *st)
+{
+	struct args *a = arg;
+
+	kp_service_second(&a->service, st, written(a));
+	if (a->live) /* over and over in the same line */
+		fprintf(stderr, "\r%s; ^C ends   \r", a->service.line);
 }
 
 /* ^C on a terminal reaches the command by itself; what was sent to us alone is passed on. */
 static void on_signal(int sig, siginfo_t *info, void *ctx)
 {
+	if (manager)
+		kp_notify_send(manager, "STOPPING=1");
 	if (running)
 		kp_record_stop(running, info->si_code <= 0 ? sig : 0);
 	else
@@ -351,21 +370,52 @@ static int make_header(struct kp_header *hdr, const struct args *a, struct kp_re
 	return rc ? kp_err(err, ENOMEM, "out of memory") : 0;
 }
 
-static int run(struct kp_record *r, const struct kp_record_sink *sink, struct kp_err *err)
+/*
+ * What is left to do with privileges is done. Those kept: of a command that may become another user's only root's
+ * signals arrive; files of a ring get their group; and its thread that works when nobody else does must end in time.
+ */
+static int settle(const struct args *a, struct kp_err *err)
 {
-	int rc;
+	uint64_t keep = kp_record_caps();
 
 	hurry();
-	running = r;
-	if (early)
-		kp_record_stop(r, 0);
-	rc = kp_record_run(r, sink, err);
-	running = NULL;
+	kp_record_spare();
+	if (a->rec.command)
+		keep |= 1ull << CAP_KILL;
+	if (a->ring.dir)
+		keep |= 1ull << CAP_SYS_NICE | (a->ring.group ? 1ull << CAP_CHOWN : 0);
+	if (a->service.metrics)
+		keep |= kp_record_caps_for(a->service.metrics);
+	return kp_record_drop(keep, err);
+}
+
+static int run(struct args *a, struct kp_record *r, struct kp_record_sink sink, struct kp_err *err)
+{
+	struct kp_tally *tally = NULL;
+	int rc = 0;
+
+	if (a->service.metrics) {
+		rc = kp_tally_new(&tally, r, &sink);
+		if (rc)
+			return kp_err(err, -rc, "out of memory");
+		sink = kp_tally_sink(tally);
+	}
+	rc = kp_service_ready(&a->service, r, tally, err);
+	if (!rc) {
+		running = r;
+		if (early)
+			kp_record_stop(r, 0);
+		rc = kp_record_run(r, &sink, err);
+		running = NULL;
+		kp_service_end(&a->service, written(a));
+	}
+	kp_tally_free(tally);
 	return rc;
 }
 
-static int write_ring(struct args *a, struct kp_record *r, struct kp_diskring *ring, int argc, char **argv, struct kp_err *err)
+static int write_ring(struct args *a, struct kp_record *r, int argc, char **argv, struct kp_err *err)
 {
+	struct kp_diskring *ring = a->disk;
 	const struct kp_record_sink sink = {
 		.row = kp_diskring_row, .key_begin = kp_diskring_key_begin, .key_end = kp_diskring_key_end,
 		.flush = kp_diskring_flush, .arg = ring, .full = kp_diskring_full, .turn = kp_diskring_turn,
@@ -377,9 +427,11 @@ static int write_ring(struct args *a, struct kp_record *r, struct kp_diskring *r
 
 	rc = make_header(&hdr, a, r, argc, argv, err);
 	if (!rc)
+		rc = settle(a, err);
+	if (!rc)
 		rc = kp_diskring_begin(ring, &hdr, kp_record_kinds(r), err);
 	if (!rc)
-		rc = run(r, &sink, err);
+		rc = run(a, r, sink, err);
 	rc2 = kp_diskring_end(ring, rc ? &later : err);
 	rc = rc ? rc : rc2;
 	kp_diskring_stats(ring, &st);
@@ -397,8 +449,6 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 {
 	struct kp_write_stats ws = { 0 };
 	struct kp_header hdr = { 0 };
-	struct kp_record_sink sink;
-	struct kp_writer *w = NULL;
 	struct kp_err later;
 	int fd, rc, rc2;
 
@@ -407,29 +457,32 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 	if (!rc)
 		rc = make_header(&hdr, a, r, argc, argv, err);
 	if (!rc)
-		rc = kp_writer_open(&w, fd, false, &hdr, kp_record_kinds(r), &a->write, err);
-	if (!rc) {
-		sink = kp_record_to_writer(w);
-		rc = run(r, &sink, err);
-	}
-	if (w) {
-		rc2 = kp_writer_flush(w, rc ? &later : err);
+		rc = settle(a, err);
+	if (!rc)
+		rc = kp_writer_open(&a->writer, fd, false, &hdr, kp_record_kinds(r), &a->write, err);
+	if (!rc)
+		rc = run(a, r, kp_record_to_writer(a->writer), err);
+	if (a->writer) {
+		rc2 = kp_writer_flush(a->writer, rc ? &later : err);
 		rc = rc ? rc : rc2;
-		kp_writer_stats(w, &ws);
-		rc2 = kp_writer_close(w, ws.rows, rc ? &later : err);
+		kp_writer_stats(a->writer, &ws);
+		rc2 = kp_writer_close(a->writer, ws.rows, rc ? &later : err);
 		rc = rc ? rc : rc2;
 	}
 	/* A full disk may be told only now. */
 	if (fd > STDOUT_FILENO && close(fd) && !rc)
 		rc = kp_err(err, errno, "%s: %s", a->common.out, strerror(errno));
-	if (w && (!rc || rc == -EPIPE))
+	if (a->writer && (!rc || rc == -EPIPE))
 		say_totals(a, r, ws.bytes);
+	a->writer = NULL;
 	kp_header_free(&hdr);
 	return rc;
 }
 
 static int check_ring(struct args *a, struct kp_err *err)
 {
+	if (a->instead)
+		return 0;
 	if (!a->ring.dir && a->ring_opt)
 		return kp_err(err, EINVAL, "--%s needs --ring", a->ring_opt);
 	if (a->ring.dir && a->common.out)
@@ -442,57 +495,125 @@ static int check_ring(struct args *a, struct kp_err *err)
 	return 0;
 }
 
+/* ---- instead of recording ---- */
+
+enum { SOURCES_SECONDS = 2 };
+
+/* 1: said what was asked for, and it is good; 0: it is not good. */
+static int report(struct args *a, struct kp_record **r, int argc, char **argv, struct kp_buf *out, struct kp_err *err)
+{
+	struct kp_header hdr = { 0 };
+	int rc;
+
+	a->rec.stream_fd = -1;
+	if (a->instead == O_CHECK)
+		return kp_record_check(out, &a->rec, err);
+	if (a->instead == O_SOURCES && !a->rec.duration)
+		a->rec.duration = SOURCES_SECONDS * 1000000000ull;
+	rc = kp_record_new(r, &a->rec, err);
+	if (a->instead == O_SOURCES && rc == -EPERM) {
+		if (!a->common.quiet)
+			kp_warn(&tool, "%s; so what they cost is not known", err->msg);
+		err->msg[0] = 0;
+		rc = kp_record_sources(NULL, &a->rec, out, err);
+		return rc ? rc : 1;
+	}
+	if (!rc)
+		rc = make_header(&hdr, a, *r, argc, argv, err);
+	if (!rc) {
+		hurry();
+		running = *r;
+		if (early)
+			kp_record_stop(*r, 0);
+		rc = a->instead == O_SOURCES ? kp_record_sources(*r, &a->rec, out, err) :
+			kp_record_dry(*r, &hdr, &a->write, a->ring.size, out, err);
+		running = NULL;
+	}
+	kp_header_free(&hdr);
+	return rc ? rc : 1;
+}
+
+static int say_report(struct args *a, struct kp_record **r, int argc, char **argv, struct kp_err *err)
+{
+	struct kp_buf out = { 0 };
+	int rc = report(a, r, argc, argv, &out, err), rc2, fd = -1;
+
+	if (rc >= 0) {
+		fd = kp_open_out(a->common.out, err);
+		rc2 = fd < 0 ? fd : kp_write_all(fd, out.p, out.len);
+		if (fd >= 0 && rc2)
+			kp_err(err, -rc2, "%s: %s", a->common.out ? a->common.out : "standard output", strerror(-rc2));
+		rc = rc2 ? rc2 : rc;
+	}
+	if (fd > STDOUT_FILENO)
+		close(fd);
+	kp_buf_free(&out);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = {
-		.rec.stream_fd = STDOUT_FILENO,
-		.ring = { .size = 2ull << 30, .age = 24ull * 3600 * 1000000000, .free_part = 0.05 },
+		.rec.stream_fd = STDOUT_FILENO, .service.notify.fd = -1,
+		.ring = KP_DISKRING_DEFAULT,
 	};
-	struct kp_diskring *ring = NULL;
+	int status, first, rc = 0, trouble, shown;
 	struct kp_record *r = NULL;
-	int status, first, rc, trouble;
 	struct kp_err err = { 0 };
 
 	first = kp_opts(&tool, argc, argv, true, &a.common, take, &a, &status);
 	if (first < 0) {
 		free(a.pids);
+		free(a.config);
 		return status;
 	}
 	if (a.rec.profile && !strcmp(a.rec.profile, "help")) {
 		list_profiles();
-		free(a.pids);
-		return fflush(stdout) ? KP_EXIT_FAIL : KP_EXIT_OK;
+		status = fflush(stdout) ? KP_EXIT_FAIL : KP_EXIT_OK;
+		goto out;
 	}
 	trouble = first < argc ? 125 : KP_EXIT_FAIL;
 	if (first < argc)
 		a.rec.command = argv + first;
+	shown = a.rec.command ? first + 1 : argc; /* of the command only the name is written down: arguments may be passwords */
 	a.rec.say = say;
 	a.rec.say_arg = &a;
 	a.rec.libbpf_prints = a.common.verbose > 1;
 	rc = check_ring(&a, &err);
 	if (rc) {
 		kp_complain(&tool, rc, &err);
-		free(a.pids);
-		return first < argc ? 125 : KP_EXIT_USAGE;
+		status = first < argc ? 125 : KP_EXIT_USAGE;
+		goto out;
 	}
 	if (a.ring.dir || (a.common.out && strcmp(a.common.out, "-") != 0))
 		a.rec.stream_fd = -1;
 	else if (a.rec.command) /* what it prints must not get between our bytes */
 		a.rec.command_stdout = STDERR_FILENO;
-	/* Not where it would get between what others print there. */
-	if (isatty(STDERR_FILENO) && a.rec.stream_fd < 0 && !a.rec.command && !a.common.quiet)
-		a.rec.second = progress;
 	catch_signals();
+	if (a.instead && a.instead != O_DRY_RUN && a.rec.command) {
+		kp_warn(&tool, "--check and --sources take no command");
+		status = KP_EXIT_USAGE;
+		goto out;
+	}
+	if (a.instead) {
+		rc = say_report(&a, &r, shown, argv, &err);
+		status = kp_complain(&tool, rc < 0 ? rc : 0, &err) ? trouble : rc ? KP_EXIT_OK : KP_EXIT_FAIL;
+		goto out;
+	}
+	/* Not where it would get between what others print there. */
+	a.live = isatty(STDERR_FILENO) && a.rec.stream_fd < 0 && !a.rec.command && !a.common.quiet;
+	if (kp_notify_open(&a.service.notify) && !a.common.quiet)
+		kp_warn(&tool, "the service manager's NOTIFY_SOCKET cannot be reached");
+	manager = &a.service.notify;
+	a.rec.second = each_second;
 	rc = a.rec.stream_fd < 0 ? 0 : kp_check_binary_out(a.rec.stream_fd, &err);
 	if (!rc && a.ring.dir)
-		rc = kp_diskring_open(&ring, &a.ring, &err);
+		rc = kp_diskring_open(&a.disk, &a.ring, &err);
 	if (!rc)
 		rc = kp_record_new(&r, &a.rec, &err);
-	if (!rc && ring)
-		rc = write_ring(&a, r, ring, a.rec.command ? first + 1 : argc, argv, &err);
-	else if (!rc) /* of the command only the name is written down: arguments may be passwords */
-		rc = write_stream(&a, r, a.rec.command ? first + 1 : argc, argv, &err);
-	kp_diskring_free(ring);
+	if (!rc)
+		rc = a.ring.dir ? write_ring(&a, r, shown, argv, &err) : write_stream(&a, r, shown, argv, &err);
+	kp_diskring_free(a.disk);
 	signal(SIGTERM, SIG_DFL); /* there is nothing left to end properly */
 	status = kp_complain(&tool, rc, &err) ? trouble : KP_EXIT_OK;
 	if (!status && a.rec.command) {
@@ -500,7 +621,11 @@ int main(int argc, char **argv)
 		if (err.msg[0] && status >= 126)
 			kp_warn(&tool, "%s", err.msg);
 	}
+out:
 	kp_record_free(r);
+	manager = NULL;
+	kp_notify_close(&a.service.notify);
 	free(a.pids);
+	free(a.config);
 	return status;
 }

@@ -15,6 +15,7 @@
 #include <kp/kinds.h>
 #include <kp/row.h>
 #include <kp/stream.h>
+#include <kp/util.h>
 
 /* What is kept of the first bytes of messages on sockets. */
 enum kp_record_data { KP_DATA_IDS /* what kp_proto_keep keeps */, KP_DATA_NONE, KP_DATA_RAW };
@@ -115,5 +116,81 @@ void kp_record_stats(const struct kp_record *r, struct kp_record_stats *st);
  */
 int kp_record_command(struct kp_record *r, struct kp_err *err);
 void kp_record_free(struct kp_record *r);	/* NULL is fine */
+
+/* ---- what this host can do, and what it costs ---- */
+
+/* A line for each thing that matters, "ok" or "missing" and what to do. 1: recording is possible, 0: it is not, -errno. */
+int kp_record_check(struct kp_buf *out, const struct kp_record_opts *o, struct kp_err *err);
+/* From here on the kernel counts runs of BPF programs and their time, which costs a little: fd, to be closed to end it; or -errno. */
+int kp_record_measure(void);
+/* Time spent in the programs so far, ns; only while it is measured. */
+uint64_t kp_record_bpf_time(const struct kp_record *r);
+/*
+ * The event sources as a table. r, made with o and a duration, runs meanwhile to see what they cost; NULL, where
+ * there is no privilege: without.
+ */
+int kp_record_sources(struct kp_record *r, const struct kp_record_opts *o, struct kp_buf *out, struct kp_err *err);
+
+/*
+ * Runs r, made with a duration, and throws away what it would write with these options. Says into out how much
+ * that is, what it costs, and how long a ring of so many bytes would last.
+ */
+int kp_record_dry(struct kp_record *r, const struct kp_header *hdr, const struct kp_write_opts *wo, uint64_t ring,
+		  struct kp_buf *out, struct kp_err *err);
+
+/* Counts what goes by on its way to another sink, which is copied. 0 or -ENOMEM. */
+struct kp_tally;
+struct kp_tally_group { const char *name; uint64_t events, lost, shed, unknown /* losses of unknown size */; };
+int kp_tally_new(struct kp_tally **out, const struct kp_record *r, const struct kp_record_sink *next);
+struct kp_record_sink kp_tally_sink(struct kp_tally *t);
+/* The i-th group of kinds ("sys", "tcp"); 0 is "any", for losses whose kind is not known; NULL behind the last. */
+const struct kp_tally_group *kp_tally_group(const struct kp_tally *t, uint32_t i);
+uint64_t kp_tally_last(const struct kp_tally *t);	/* end of the last event; 0 none */
+void kp_tally_free(struct kp_tally *t);
+
+/* What this process takes: CPU time in ns, memory in bytes. */
+struct kp_usage { uint64_t user, system, rss; };
+void kp_usage_read(struct kp_usage *u);
+/* A line of how it goes, since the last call with p (zeroed for the first); bytes: written so far. As snprintf. */
+struct kp_progress { uint64_t when, events, cpu; };
+int kp_usage_line(struct kp_progress *p, const struct kp_record_stats *st, uint64_t bytes, char *out, size_t cap);
+
+/* The state of the recorder for Prometheus; written under another name first, so that no half of it is ever seen. */
+int kp_metrics_text(struct kp_buf *b, const struct kp_record *r, const struct kp_tally *t, uint64_t bytes);
+int kp_metrics_write(const char *path, const struct kp_record *r, const struct kp_tally *t, uint64_t bytes, struct kp_err *err);
+
+/* To the service manager, if there is one. watchdog: ns within which it wants a sign of life, 0: never. */
+struct kp_notify { int fd; uint64_t watchdog; };
+int kp_notify_open(struct kp_notify *n);	/* 0, also where there is none; -errno */
+void kp_notify_send(const struct kp_notify *n, const char *lines); /* may be called in a signal handler */
+void kp_notify_close(struct kp_notify *n);
+
+/* What a recorder that runs as a service does once a second, and at both ends. */
+struct kp_service {
+	const char *metrics;		/* the file, NULL none */
+	struct kp_notify notify;
+	/* its own */
+	const struct kp_record *r;
+	const struct kp_tally *tally;	/* NULL without metrics */
+	struct kp_progress progress;
+	uint64_t next_metrics, next_status;
+	bool failed;
+	char line[160];			/* how it goes, in words */
+};
+/* All is set up. An error when metrics cannot be written. */
+int kp_service_ready(struct kp_service *s, const struct kp_record *r, const struct kp_tally *tally, struct kp_err *err);
+void kp_service_second(struct kp_service *s, const struct kp_record_stats *st, uint64_t bytes);
+void kp_service_end(struct kp_service *s, uint64_t bytes);
+
+/* ---- safety ---- */
+
+/* Capabilities that are needed for as long as it records, as bits. */
+uint64_t kp_record_caps(void);
+/* Those needed to make files in the directory of this file: none where it is our own. */
+uint64_t kp_record_caps_for(const char *file);
+/* To be called before there are threads: gives up all capabilities but those in keep, for good. */
+int kp_record_drop(uint64_t keep, struct kp_err *err);
+/* Asks the OOM killer to take others first. 0 or -errno: it may not be allowed. */
+int kp_record_spare(void);
 
 #endif

@@ -34,6 +34,11 @@ struct kp_diskring_opts {
 	void (*say)(void *arg, int level, const char *line); void *say_arg;
 };
 
+#define KP_DISKRING_DEFAULT { .size = 2ull << 30, .age = 24ull * 3600 * 1000000000, .free_part = 0.05 }
+
+/* Takes one of kp-record's options, by its long name, with its value: --ring, --ring-size ... -EINVAL with a line. */
+int kp_diskring_opt(struct kp_diskring_opts *o, const char *name, const char *val, struct kp_err *err);
+
 struct kp_diskring;
 
 /*

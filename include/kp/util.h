@@ -45,6 +45,13 @@ struct kp_common { const char *out; bool quiet; int verbose; };
 int kp_opts(const struct kp_tool *t, int argc, char **argv, bool stop, struct kp_common *c,
 	    int (*fn)(void *arg, int key, const char *val, struct kp_err *err), void *arg, int *status);
 /*
+ * The same from a file: a line is empty, a comment (#), or a long option without its dashes and, behind blanks or
+ * "=", its value. Values point into *text, which is to be freed when they are no longer needed; also after an
+ * error, of which err says the line. 0 or -errno.
+ */
+int kp_opts_file(const struct kp_tool *t, const char *path, struct kp_common *c,
+		 int (*fn)(void *arg, int key, const char *val, struct kp_err *err), void *arg, char **text, struct kp_err *err);
+/*
  * "kp-query: line" on stderr; returns the exit status for rc: 0 for success, and for EPIPE, of which
  * nothing is said (whoever read had enough). Lines of kp_complain and kp_warn are made safe for a terminal.
  */

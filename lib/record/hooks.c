@@ -251,6 +251,29 @@ int kp_hook_loss(const struct kp_hook *h)
 	return row ? row->loss : 0;
 }
 
+const char *kp_hook_kinds(const struct kp_hook *h)
+{
+	const struct row *row = row_of(h->what->p);
+
+	return row ? row->kinds : NULL;
+}
+
+int kp_hooks_runs(const struct kp_hooks *h, uint32_t i, uint64_t *runs, uint64_t *ns)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	int fd = bpf_program__fd(h->at[i].prog);
+
+	*runs = *ns = 0;
+	if (fd < 0)
+		return -ENOENT;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	*runs = info.run_cnt;
+	*ns = info.run_time_ns;
+	return 0;
+}
+
 void kp_hooks_free(struct kp_hooks *h)
 {
 	kp_hooks_detach(h);

@@ -35,6 +35,10 @@ int kp_hooks_on(struct kp_hooks *h, const char *globs);
 uint64_t kp_hooks_missed(const struct kp_hooks *h, uint32_t i);
 /* The kind that such an event is lost of: 0 any, -1 none. */
 int kp_hook_loss(const struct kp_hook *h);
+/* The kinds that need it, as patterns; NULL: all. */
+const char *kp_hook_kinds(const struct kp_hook *h);
+/* How often the program has run and for how long, while the kernel counts that. 0 or -errno. */
+int kp_hooks_runs(const struct kp_hooks *h, uint32_t i, uint64_t *runs, uint64_t *ns);
 void kp_hooks_free(struct kp_hooks *h);
 
 #endif

@@ -115,6 +115,11 @@ int kp_rec_flush_sums(struct kp_record *r);	/* after kp_rec_detach: what tasks h
 int kp_rec_keyframe(struct kp_record *r);
 int kp_rec_open(struct kp_record *r, uint64_t min_dur);	/* after kp_rec_look */
 
+/* ---- sources.c ---- */
+/* Fills r with what can be said of hooks without privilege, for kp_rec_survey_end to free, also after errors. */
+int kp_rec_survey(struct kp_record *r, const struct kp_record_opts *o);
+void kp_rec_survey_end(struct kp_record *r);
+
 /* ---- run.c ---- */
 /* Is it a row of an excluded process? Takes the name off one that says more of others. */
 bool kp_rec_left_out(const struct kp_record *r, struct kp_row *row);

@@ -19,7 +19,7 @@
 #include "filter.h"
 #include "kprobe.skel.h"
 
-#define SUDO "run it as root (sudo kp-record ...), or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYSLOG"
+#define SUDO "run it as root (sudo kp-record ...), or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_SYSLOG"
 
 /* One map shows what may be done: nothing else is left half set up when it is refused. */
 static int check_kernel(struct kp_err *err)

@@ -79,14 +79,16 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 # ---- --sources ----
 
 @test "--sources has a source for every kind, and counts their runs" {
-	N=300000
-	(sleep 0.7; exec dd if=/dev/zero of=/dev/null bs=1 count=$N 2>/dev/null) &
+	dd if=/dev/zero of=/dev/null bs=1 2>dd &
 	pids+=($!)
-	"$record" --sources -d 3 >sources
+	"$record" --sources -d 2 >sources
+	kill -INT $! # now it says how many it has done, and in what time
+	wait $! || true
 	"$query" --kinds >kinds
-	"${PYTHON:-python3}" - $N <<-'END'
-		import fnmatch, re, sys
-		n = int(sys.argv[1])
+	"${PYTHON:-python3}" - <<-'END'
+		import fnmatch, re
+		said = open("dd").read()
+		rate = int(re.search(r"(\d+)\+0 records out", said).group(1)) / float(re.search(r"copied, ([\d.e-]+) s", said).group(1))
 		lines = open("sources").read().splitlines()
 		assert lines[0].split() == ["SOURCE", "HOOK", "RUNS/s", "ns/RUN", "%", "CPU", "KINDS"], lines[0]
 		globs = [g for l in lines[1:] for g in l.split()[-1].split(",")]
@@ -96,8 +98,9 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 		none = [k for k in kinds if k != "loss.stream" and not any(fnmatch.fnmatch(k, g) for g in globs)]
 		assert set(none) <= {"irq.soft"}, none
 		calls = next(l for l in lines if l.startswith("sys_exit ")).split()
-		# dd made so many calls in these three seconds, and others made some
-		assert float(calls[2]) * 3.3 >= 2 * n, calls
+		# a read and a write each time; others make calls, too, and a busy machine is not always as fast
+		print(rate, calls)
+		assert 2 * rate / 3 <= float(calls[2]) <= 2 * rate * 3 + 1e6, calls
 		assert 5 <= float(calls[3]) <= 20000, calls
 	END
 }

@@ -91,7 +91,10 @@ install: tools
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/kp $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/kprobe
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' examples/systemd/kprobe.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/kprobe.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/kprobe.service
+	install -m 644 examples/systemd/record.conf $(DESTDIR)$(PREFIX)/share/doc/kprobe
 	install -m 755 $(TOOLS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/kp/* $(DESTDIR)$(PREFIX)/include/kp
 	install -m 644 $(B)/libkp.a $(DESTDIR)$(PREFIX)/lib

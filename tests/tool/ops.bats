@@ -79,7 +79,7 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 # ---- --sources ----
 
 @test "--sources has a source for every kind, and counts their runs" {
-	dd if=/dev/zero of=/dev/null bs=1 2>dd &
+	dd if=/dev/zero of=/dev/null bs=1 2>dd.txt &
 	pids+=($!)
 	"$record" --sources -d 2 >sources
 	kill -INT $! # now it says how many it has done, and in what time
@@ -87,7 +87,7 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 	"$query" --kinds >kinds
 	"${PYTHON:-python3}" - <<-'END'
 		import fnmatch, re
-		said = open("dd").read()
+		said = open("dd.txt").read()
 		rate = int(re.search(r"(\d+)\+0 records out", said).group(1)) / float(re.search(r"copied, ([\d.e-]+) s", said).group(1))
 		lines = open("sources").read().splitlines()
 		assert lines[0].split() == ["SOURCE", "HOOK", "RUNS/s", "ns/RUN", "%", "CPU", "KINDS"], lines[0]
@@ -400,4 +400,34 @@ notified() {
 	chmod o+w c.conf
 	run -2 "$record" --config c.conf --check
 	[[ $output == *'chmod o-w'* ]]
+}
+
+@test "the example of a configuration is one, and the unit reads it (anywhere)" {
+	command -v systemd-analyze >/dev/null || skip "systemd-analyze is missing"
+	sed "s|/usr/local/bin/kp-record|$record|; /^Documentation/d" "$ROOT/examples/systemd/kprobe.service" >kprobe.service
+	grep -q "^ExecStart=$record --config /etc/kprobe/record.conf" kprobe.service
+	run -0 systemd-analyze verify ./kprobe.service
+	[ -z "$output" ]
+	cp "$ROOT/examples/systemd/record.conf" record.conf
+	chmod 644 record.conf
+	# also what is commented out
+	sed 's/^#\([a-z]\)/\1/' record.conf >all.conf
+	run -0 --separate-stderr "$record" --config all.conf --sources -d 0.1
+}
+
+@test "with the capabilities of the unit, a ring and metrics it does its job" {
+	caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$ROOT/examples/systemd/kprobe.service" | tr ' ' '\n' | sed 's/^CAP_/+/' | tr "[:upper:]" "[:lower:]" | paste -sd,)
+	printf 'ring %s/ring\nmetrics %s/m.prom\nquiet\n' "$PWD" "$PWD" >c.conf
+	setpriv --bounding-set "-all,$caps" --inh-caps=-all --no-new-privs "$record" --config c.conf &
+	pids+=($!)
+	until_true settled $!
+	until_true grep -q kprobe_events_total m.prom
+	sleep 1
+	kill -TERM $!
+	wait $!
+	[ "$("$query" -q -f json -e 'sys.*' ring | wc -l)" -gt 0 ]
+	"${PYTHON:-python3}" -c "$cat_metrics
+m = parse('m.prom')
+assert m['kprobe_events_total', ''] > 0 and m['kprobe_written_bytes_total', ''] > 0
+assert m['kprobe_hooks', 'state=\"missing\"'] == 0 or m['kprobe_hooks', 'state=\"attached\"'] > 20"
 }

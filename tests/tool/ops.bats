@@ -82,8 +82,9 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 	dd if=/dev/zero of=/dev/null bs=1 2>dd.txt &
 	pids+=($!)
 	"$record" --sources -d 2 >sources
-	kill -INT $! # now it says how many it has done, and in what time
-	wait $! || true
+	kill -USR1 $! # now it says how many it has done, and in what time
+	until_true grep -q copied dd.txt
+	kill -KILL $!
 	"$query" --kinds >kinds
 	"${PYTHON:-python3}" - <<-'END'
 		import fnmatch, re

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <kp/expr.h>
@@ -158,15 +157,6 @@ static int take_ring(struct args *a, int key, const char *val, struct kp_err *er
 	return kp_diskring_opt(&a->ring, o->name, val, err);
 }
 
-static int take(void *arg, int key, const char *val, struct kp_err *err);
-
-static int config(struct args *a, const char *path, struct kp_err *err)
-{
-	if (a->config)
-		return kp_err(err, EINVAL, "--config may be given only once");
-	return kp_opts_file(&tool, path, &a->common, take, a, &a->config, err);
-}
-
 static int instead(struct args *a, int key, struct kp_err *err)
 {
 	if (a->instead && a->instead != key)
@@ -183,28 +173,6 @@ static int profile(const char *val, struct kp_err *err)
 		if (!strcmp(p->name, val))
 			return 0;
 	return strcmp(val, "help") ? kp_err(err, EINVAL, "--profile takes light, default, full or help, not %s", val) : 0;
-}
-
-static const char *from(char buf[32], uint64_t ns)
-{
-	bool ms = ns % 1000000 == 0;
-
-	if (!ns)
-		return "all";
-	snprintf(buf, 32, "%llu%s", (unsigned long long)(ns / (ms ? 1000000 : 1000)), ms ? "ms" : "us");
-	return buf;
-}
-
-/* As kp-record(1) has it. */
-static void list_profiles(void)
-{
-	const struct kp_record_profile *p;
-	char b[4][32];
-
-	printf("profile\tcalls\tmessages\tstacks\tlocks\tprograms\tkinds\n");
-	for (uint32_t i = 0; (p = kp_record_profile(i)); i++)
-		printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p->name, from(b[0], p->call_min), from(b[1], p->message_min),
-		       from(b[2], p->stack_min), from(b[3], p->lock_min), p->user_stack ? "yes" : "no", p->kinds);
 }
 
 /* In thousandths. */
@@ -266,7 +234,9 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 			rc = kp_err(err, EINVAL, "--delimiter must not be empty");
 		a->write.delimiter = val;
 		break;
-	case O_CONFIG: return config(a, val, err);
+	case O_CONFIG:
+		return a->config ? kp_err(err, EINVAL, "--config may be given only once") :
+			kp_opts_file(&tool, val, &a->common, take, a, &a->config, err);
 	case O_METRICS: a->service.metrics = val; break;
 	case O_CHECK: case O_SOURCES: return instead(a, key, err);
 	case O_DRY_RUN:
@@ -333,13 +303,6 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* On a host that is short of CPUs the buffers would overflow, just when it matters: auditd has the same boost. Who has set it knows why. */
-static void hurry(void)
-{
-	if (!getpriority(PRIO_PROCESS, 0))
-		setpriority(PRIO_PROCESS, 0, -4);
-}
-
 static void say_totals(const struct args *a, const struct kp_record *r, uint64_t written)
 {
 	struct kp_record_stats st;
@@ -378,7 +341,7 @@ static int settle(const struct args *a, struct kp_err *err)
 {
 	uint64_t keep = kp_record_caps();
 
-	hurry();
+	kp_record_hurry();
 	kp_record_spare();
 	if (a->rec.command)
 		keep |= 1ull << CAP_KILL;
@@ -482,7 +445,7 @@ static int write_stream(struct args *a, struct kp_record *r, int argc, char **ar
 static int check_ring(struct args *a, struct kp_err *err)
 {
 	if (a->instead)
-		return 0;
+		return a->instead == O_DRY_RUN || !a->rec.command ? 0 : kp_err(err, EINVAL, "--check and --sources take no command");
 	if (!a->ring.dir && a->ring_opt)
 		return kp_err(err, EINVAL, "--%s needs --ring", a->ring_opt);
 	if (a->ring.dir && a->common.out)
@@ -493,6 +456,16 @@ static int check_ring(struct args *a, struct kp_err *err)
 	a->ring.say = say;
 	a->ring.say_arg = a;
 	return 0;
+}
+
+static int list_profiles(void)
+{
+	struct kp_buf out = { 0 };
+	int rc = kp_record_profiles(&out);
+
+	rc = rc ? rc : kp_write_all(STDOUT_FILENO, out.p, out.len);
+	kp_buf_free(&out);
+	return kp_complain(&tool, rc, NULL);
 }
 
 /* ---- instead of recording ---- */
@@ -521,7 +494,7 @@ static int report(struct args *a, struct kp_record **r, int argc, char **argv, s
 	if (!rc)
 		rc = make_header(&hdr, a, *r, argc, argv, err);
 	if (!rc) {
-		hurry();
+		kp_record_hurry();
 		running = *r;
 		if (early)
 			kp_record_stop(*r, 0);
@@ -568,8 +541,7 @@ int main(int argc, char **argv)
 		return status;
 	}
 	if (a.rec.profile && !strcmp(a.rec.profile, "help")) {
-		list_profiles();
-		status = fflush(stdout) ? KP_EXIT_FAIL : KP_EXIT_OK;
+		status = list_profiles();
 		goto out;
 	}
 	trouble = first < argc ? 125 : KP_EXIT_FAIL;
@@ -582,7 +554,7 @@ int main(int argc, char **argv)
 	rc = check_ring(&a, &err);
 	if (rc) {
 		kp_complain(&tool, rc, &err);
-		status = first < argc ? 125 : KP_EXIT_USAGE;
+		status = first < argc && !a.instead ? 125 : KP_EXIT_USAGE;
 		goto out;
 	}
 	if (a.ring.dir || (a.common.out && strcmp(a.common.out, "-") != 0))
@@ -590,11 +562,6 @@ int main(int argc, char **argv)
 	else if (a.rec.command) /* what it prints must not get between our bytes */
 		a.rec.command_stdout = STDERR_FILENO;
 	catch_signals();
-	if (a.instead && a.instead != O_DRY_RUN && a.rec.command) {
-		kp_warn(&tool, "--check and --sources take no command");
-		status = KP_EXIT_USAGE;
-		goto out;
-	}
 	if (a.instead) {
 		rc = say_report(&a, &r, shown, argv, &err);
 		status = kp_complain(&tool, rc < 0 ? rc : 0, &err) ? trouble : rc ? KP_EXIT_OK : KP_EXIT_FAIL;

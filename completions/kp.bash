@@ -80,11 +80,13 @@ _kp_record() {
 	--comm) return ;;
 	-g|--cgroup) return ;;
 	-e|--events) return ;;
+	--profile) return ;;
 	--min-dur) return ;;
 	--stack-min) return ;;
 	--payload) return ;;
 	-d|--duration) return ;;
 	-n|--count) return ;;
+	--cpu-budget) return ;;
 	--buffer) return ;;
 	--delimiter) return ;;
 	--level) return ;;
@@ -96,7 +98,7 @@ _kp_record() {
 	--dry-run) return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W '-p --pid --comm -g --cgroup -e --events --min-dur --stack-min --all --no-exclude --ids --no-ids --payload -d --duration -n --count --buffer --delimiter --level --ring --ring-size --ring-age --min-free --fsync --group --config --metrics --check --sources --dry-run -o --output -q --quiet -v --verbose -h --help -V --version ' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W '-p --pid --comm -g --cgroup -e --events --profile --min-dur --stack-min --all --no-exclude --ids --no-ids --payload -d --duration -n --count --cpu-budget --buffer --delimiter --level --ring --ring-size --ring-age --min-free --fsync --group --config --metrics --check --sources --dry-run -o --output -q --quiet -v --verbose -h --help -V --version ' -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi

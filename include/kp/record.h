@@ -91,6 +91,7 @@ struct kp_record_profile {
 	bool user_stack;	/* stacks of the program for calls of stack_min or longer */
 };
 const struct kp_record_profile *kp_record_profile(uint32_t i);	/* NULL behind the last */
+int kp_record_profiles(struct kp_buf *out);	/* as a table; 0 or -ENOMEM */
 
 /*
  * Loads and attaches; from here on rows are collected. -EPERM without privilege, -ENOTSUP without BTF or BPF.
@@ -190,6 +191,8 @@ uint64_t kp_record_caps(void);
 uint64_t kp_record_caps_for(const char *file);
 /* To be called before there are threads: gives up all capabilities but those in keep, for good. */
 int kp_record_drop(uint64_t keep, struct kp_err *err);
+/* To be first where many want the CPU, unless it was decided otherwise already. */
+void kp_record_hurry(void);
 /* Asks the OOM killer to take others first. 0 or -errno: it may not be allowed. */
 int kp_record_spare(void);
 

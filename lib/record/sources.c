@@ -18,9 +18,10 @@
 static const struct { const char *what, *how, *kinds; } polled[] = {
 	{ "tasks", "iterator, every 10 s and in keyframes", "key.task,sched.sleep,sys.*" },
 	{ "/proc", "in keyframes", "key.file,key.host" },
-	{ "counters", "of the hooks above, every 100 ms", "count.mem,count.io,count.irq" },
+	{ "counters", "of the hooks above, every 100 ms", "count.mem,count.io,count.irq,count.sys" },
 	{ "cgroups and PSI", "their files, every second", "cg.limit,cg.cpu,cg.pressure" },
 	{ "clocks", "every 10 s, and when one was set", "clock.sync" },
+	{ "CPU budget", "the cost of the hooks above", "budget.step" },
 	{ "losses", "counted by the hooks above", "loss.kernel,loss.shed" },
 };
 

@@ -118,10 +118,10 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 
 @test "--dry-run says what a recording would be, and leaves nothing" {
 	work=(dd if=/dev/zero of=/dev/null bs=1 count=300000)
-	run -0 --separate-stderr "$record" --dry-run 20 -e 'sys.read,sys.write' -- "${work[@]}"
+	run -0 --separate-stderr "$record" --dry-run 20 --cpu-budget off -e 'sys.read,sys.write' -- "${work[@]}"
 	[ -z "$(find . -name "*.kp")" ]
 	echo "$output" >said
-	"$record" -q -e 'sys.read,sys.write' -o f.kp -- "${work[@]}" 2>/dev/null
+	"$record" -q --cpu-budget off -e 'sys.read,sys.write' -o f.kp -- "${work[@]}" 2>/dev/null
 	bytes=$(stat -c %s f.kp)
 	"${PYTHON:-python3}" - "$bytes" <<-'END'
 		import re, sys

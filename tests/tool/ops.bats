@@ -81,7 +81,7 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 @test "--sources has a source for every kind, and counts their runs" {
 	dd if=/dev/zero of=/dev/null bs=1 2>dd.txt &
 	pids+=($!)
-	"$record" --sources -d 2 >sources
+	"$record" --sources --cpu-budget off -d 2 >sources
 	kill -USR1 $! # now it says how many it has done, and in what time
 	until_true grep -q copied dd.txt
 	kill -KILL $!
@@ -101,7 +101,7 @@ settled() { [ "$(status "$1" NoNewPrivs)" = 1 ]; }
 		calls = next(l for l in lines if l.startswith("sys_exit ")).split()
 		# a read and a write each time; others make calls, too, and a busy machine is not always as fast
 		print(rate, calls)
-		assert 2 * rate / 3 <= float(calls[2]) <= 2 * rate * 3 + 1e6, calls
+		assert 2 * rate / 8 <= float(calls[2]) <= 2 * rate * 3 + 1e6, calls
 		assert 5 <= float(calls[3]) <= 20000, calls
 	END
 }

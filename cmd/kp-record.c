@@ -36,7 +36,7 @@ static const struct kp_opt opts[] = {
 	{ 'd', "duration", "SECONDS", "after so long" },
 	{ 'n', "count", "COUNT", "after exactly so many events" },
 	{ -1, NULL, NULL, "How it is written" },
-	{ O_BUDGET, "cpu-budget", "PERCENT", "CPU time that recording may take, of one CPU (default 2%), or off" },
+	{ O_BUDGET, "cpu-budget", "PERCENT", "CPU time that recording may take, of one CPU, or off (default: 2% with --ring, else off)" },
 	{ O_BUFFER, "buffer", "SIZE", "buffer per CPU (default 16M); what does not fit is lost, and counted" },
 	{ O_DELIMITER, "delimiter", "STRING", "write chunks with STRING after each (for kcat -D)" },
 	{ O_LEVEL, "level", "N", "level of zstd, 1 to 19 (default 2)" },
@@ -452,6 +452,9 @@ static int check_ring(struct args *a, struct kp_err *err)
 		return kp_err(err, EINVAL, "--ring and --output: only one of them says where it is written");
 	if (a->ring.dir && a->write.delimiter)
 		return kp_err(err, EINVAL, "--ring and --delimiter do not go together");
+	/* What somebody records to look at it is to be all; what runs all the time is not to be felt. */
+	if (!a->rec.cpu_budget && !a->ring.dir)
+		a->rec.cpu_budget = UINT32_MAX;
 	a->ring.level = a->write.level;
 	a->ring.say = say;
 	a->ring.say_arg = a;

@@ -20,8 +20,7 @@ can_record() {
 
 record_start() {
 	rm -f "$OUT/checkout.kp"
-	# for a minute, and to look at afterwards: all of it, whatever it costs
-	start - record "$KP_BIN/kp-record" --cpu-budget off -o "$OUT/checkout.kp"
+	start - record "$KP_BIN/kp-record" -o "$OUT/checkout.kp"
 	RECORDER=$STARTED
 	until_true 200 test -s "$OUT/checkout.kp" || die "kp-record wrote nothing in 10 s: $(tail -1 "$LOGS/record")"
 }

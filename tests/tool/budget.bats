@@ -123,7 +123,7 @@ steps() { rows "$1" budget.step; }
 	if grep -q '"step":4,' taken; then [ "$unknown" -gt 0 ]; else [ "$unknown" = 0 ]; fi
 }
 
-@test "at the default budget a load that summing up makes cheap enough is counted to the last call" {
+@test "a load that summing up makes cheaper is counted to the last call, unless hooks are off" {
 	# reads and writes in portions, 60000 calls a second, and says how many
 	cat >paced.py <<-'END'
 		import os, time
@@ -136,8 +136,7 @@ steps() { rows "$1" budget.step; }
 		    time.sleep(0.01)
 		print(n1)
 	END
-	timeout 30 "$record" -q -o f.kp -e 'sys.*' -- dd if=/dev/zero of=/dev/null bs=1 count=0 2>/dev/null
-	"$record" -q -o f.kp -e 'sys.*' -- sh -c 'exec python3 paced.py >n' 2>/dev/null
+	"$record" -q --cpu-budget 1% -o f.kp -e 'sys.*' -- sh -c 'exec python3 paced.py >n' 2>/dev/null
 	n=$(cat n)
 	rows f.kp sys.write | grep -c '"comm":"python3".*/dev/null' >rows.n || true
 	rows f.kp count.sys | grep '"comm":"python3"' >sums || true

@@ -152,7 +152,7 @@ load() {
 	local first
 	sleep 60 9<"$ROOT/README.md" &
 	pids+=($!)
-	"$PYTHON" -c '
+	"${PYTHON:-python3}" -c '
 import os, socket, time
 s = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(s.getsockname()); a = s.accept()[0]
 f = open("/etc/passwd")

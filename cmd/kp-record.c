@@ -86,43 +86,6 @@ static struct kp_record *running;
 static volatile sig_atomic_t early;
 static struct kp_notify *manager;
 
-static int number(const char *opt, const char *val, uint64_t min, uint64_t max, uint64_t *out, struct kp_err *err)
-{
-	char *end;
-
-	errno = 0;
-	*out = strtoull(val, &end, 10);
-	if (errno || *end || end == val || *val == '-' || *out < min || *out > max)
-		return kp_err(err, EINVAL, "--%s takes a number from %llu to %llu, not %s", opt,
-			      (unsigned long long)min, (unsigned long long)max, val);
-	return 0;
-}
-
-static int duration(const char *opt, const char *val, uint64_t *out, struct kp_err *err)
-{
-	bool bare = val[strspn(val, "0123456789.")] == 0;
-
-	/* elsewhere it would be nanoseconds, and -d takes seconds */
-	if (kp_parse_duration(val, out) || (bare && *out))
-		return kp_err(err, EINVAL, "--%s takes a duration with its unit, such as 10ms or 1.5s, not %s", opt, val);
-	return 0;
-}
-
-/* A bare number is seconds. */
-static int seconds(const char *opt, const char *val, uint64_t *out, struct kp_err *err)
-{
-	char *end;
-	double s = strtod(val, &end);
-
-	if (end != val && !*end && s > 0 && s < 1e9) {
-		*out = (uint64_t)(s * 1e9);
-		return 0;
-	}
-	if (kp_parse_duration(val, out) || !*out)
-		return kp_err(err, EINVAL, "--%s takes seconds, or a duration such as 500ms or 10m, not %s", opt, val);
-	return 0;
-}
-
 static int add_pids(struct args *a, const char *val, struct kp_err *err)
 {
 	for (const char *p = val; ; p++) {
@@ -133,7 +96,7 @@ static int add_pids(struct args *a, const char *val, struct kp_err *err)
 
 		if (len < sizeof(one))
 			memcpy(one, p, len);
-		if (number("pid", one, 1, 1 << 22, &pid, err))
+		if (kp_opt_number("pid", one, 1, 1 << 22, &pid, err))
 			return kp_err(err, EINVAL, "--pid takes process ids, separated by commas, not %s", val);
 		more = realloc(a->pids, (a->rec.npids + 1) * sizeof(*more));
 		if (!more)
@@ -206,9 +169,9 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 		break;
 	case 'g': a->rec.cgroup = val; break;
 	case 'e': a->rec.kinds = val; return kp_record_check_kinds(val, err);
-	case O_MIN_DUR: return duration("min-dur", val, &a->rec.min_dur, err);
+	case O_MIN_DUR: return kp_opt_duration("min-dur", val, &a->rec.min_dur, err);
 	case O_STACK_MIN:
-		rc = duration("stack-min", val, &a->rec.stack_min, err);
+		rc = kp_opt_duration("stack-min", val, &a->rec.stack_min, err);
 		if (!a->rec.stack_min)
 			a->rec.stack_min = UINT64_MAX;
 		break;
@@ -219,12 +182,12 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 	case O_IDS: a->rec.data = KP_DATA_IDS; break;
 	case O_NO_IDS: a->rec.data = KP_DATA_NONE; break;
 	case O_PAYLOAD:
-		rc = number("payload", val, 1, 4096, &n, err);
+		rc = kp_opt_number("payload", val, 1, 4096, &n, err);
 		a->rec.data = KP_DATA_RAW;
 		a->rec.payload = n;
 		break;
-	case 'd': return seconds("duration", val, &a->rec.duration, err);
-	case 'n': return number("count", val, 1, UINT64_MAX - 1, &a->rec.count, err);
+	case 'd': return kp_opt_seconds("duration", val, &a->rec.duration, err);
+	case 'n': return kp_opt_number("count", val, 1, UINT64_MAX - 1, &a->rec.count, err);
 	case O_BUFFER:
 		if (kp_parse_size(val, &a->rec.buffer) || a->rec.buffer < 4096 || a->rec.buffer > 1 << 30)
 			rc = kp_err(err, EINVAL, "--buffer takes a size from 4k to 1G, not %s", val);
@@ -241,9 +204,9 @@ static int take(void *arg, int key, const char *val, struct kp_err *err)
 	case O_CHECK: case O_SOURCES: return instead(a, key, err);
 	case O_DRY_RUN:
 		rc = instead(a, key, err);
-		return rc ? rc : seconds("dry-run", val, &a->rec.duration, err);
+		return rc ? rc : kp_opt_seconds("dry-run", val, &a->rec.duration, err);
 	case O_LEVEL:
-		rc = number("level", val, 1, 19, &n, err);
+		rc = kp_opt_number("level", val, 1, 19, &n, err);
 		a->write.level = (int)n;
 		break;
 	default: return take_ring(a, key, val, err);

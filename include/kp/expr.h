@@ -21,6 +21,13 @@ void kp_expr_free(struct kp_expr *e);
 int kp_parse_duration(const char *s, uint64_t *ns);
 int kp_parse_size(const char *s, uint64_t *bytes);
 /*
+ * The value of option --opt: a number in bounds; a duration, whose unit must be there; seconds, or a duration, not 0.
+ * 0 or -EINVAL with a line.
+ */
+int kp_opt_number(const char *opt, const char *val, uint64_t min, uint64_t max, uint64_t *out, struct kp_err *err);
+int kp_opt_duration(const char *opt, const char *val, uint64_t *out, struct kp_err *err);
+int kp_opt_seconds(const char *opt, const char *val, uint64_t *out, struct kp_err *err);
+/*
  * RFC 3339, "02:45[:30[.5]]" (the day of `ref`, in the zone utc_offset), "-10m" (before `ref`), "@seconds".
  * ref and *out are wall-clock ns.
  */

@@ -35,26 +35,26 @@ typedef void (*kp_record_say_fn)(void *arg, int level, const char *line);
 /* Zeroed members are the defaults. Texts and arrays must live until kp_record_free. */
 struct kp_record_opts {
 	const uint32_t *pids; uint32_t npids;	/* only these processes, and what they start from now on */
+	uint32_t cpu_budget;			/* thousandths of a CPU for all that recording takes, 0: 20; ~0: no limit */
 	const char *comm;			/* only tasks of this name (the kernel keeps 15 bytes) */
 	const char *cgroup;			/* only tasks in or below this cgroup: a path */
 	const char *kinds;			/* only these: names and globs, separated by commas */
-	bool all;				/* with a command: record everything meanwhile */
 	uint64_t min_dur;			/* ns: no rows for shorter operations */
 	uint64_t stack_min;			/* ns: sleeps from here on get stacks; 0: 1 ms, ~0 never */
 	uint64_t duration;			/* ns, 0: no end */
 	uint64_t count;				/* events, 0: no end */
 	uint64_t buffer;			/* bytes per CPU, 0: 16 MiB, less with many CPUs; rounded up to a power of two */
-	uint8_t data;				/* enum kp_record_data */
-	uint32_t payload;			/* KP_DATA_RAW: bytes of each message at most */
 	const char *profile;			/* a name of kp_record_profile; NULL: default */
-	uint32_t cpu_budget;			/* thousandths of a CPU for all that recording takes, 0: 20; ~0: no limit */
+	uint8_t data;				/* enum kp_record_data */
+	bool all;				/* with a command: record everything meanwhile */
 	bool no_exclude;			/* record also the recorder's own party, see below */
+	bool libbpf_prints;			/* libbpf may print on standard error, what the verifier says too */
+	uint32_t payload;			/* KP_DATA_RAW: bytes of each message at most */
 	int stream_fd;				/* where the stream goes: readers of that pipe are not recorded; -1: nowhere */
-	char *const *command;			/* started when all is set up; NULL none */
 	int command_stdout;			/* the command's standard output; 0: the recorder's own */
+	char *const *command;			/* started when all is set up; NULL none */
 	kp_record_say_fn say; void *say_arg;	/* NULL: keep quiet */
 	void (*second)(void *arg, const struct kp_record_stats *st); /* called once a second, with say_arg; NULL: not */
-	bool libbpf_prints;			/* libbpf may print on standard error, what the verifier says too */
 };
 
 /* Takes what is recorded. Each returns 0 or an error, which ends the recording and is returned by kp_record_run. */

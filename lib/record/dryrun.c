@@ -81,7 +81,7 @@ static void put_ring(struct kp_buf *out, uint64_t ring, double rate)
 static void put(struct kp_buf *out, const struct kp_record *r, const struct dry *d, const struct kp_tally *t, uint64_t bytes,
 		uint64_t elapsed, const struct kp_usage *u, bool measured, uint64_t ring)
 {
-	double s = elapsed / 1e9, rate = (bytes - d->key_bytes) / s + (d->keys ? d->key_bytes / d->keys / KEY_SECONDS : 0);
+	double s = elapsed / 1e9, rate = (bytes - d->key_bytes) / s + (d->keys ? (double)d->key_bytes / d->keys / KEY_SECONDS : 0);
 	char text[32];
 
 	kp_buf_printf(out, "%.1f events/s over %.1f s, %llu lost\n", r->st.events / s, s, (unsigned long long)r->st.lost);

@@ -25,11 +25,11 @@
  * CAP_PERFMON it does not allow to load a program that looks at the kernel.
  */
 static const struct kp_cap table[] = {
-	{ CAP_BPF, "CAP_BPF", true, true, "no BPF program can be loaded" },
-	{ CAP_PERFMON, "CAP_PERFMON", true, false, "BPF programs cannot look at the kernel" },
-	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, true, "files and programs of other users' processes have no names" },
-	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false, true, "files that other users' processes had open before have no names" },
-	{ CAP_SYSLOG, "CAP_SYSLOG", false, true, "functions in kernel stacks have no names" },
+	{ CAP_BPF, true, true, "CAP_BPF", "no BPF program can be loaded" },
+	{ CAP_PERFMON, true, false, "CAP_PERFMON", "BPF programs cannot look at the kernel" },
+	{ CAP_SYS_PTRACE, false, true, "CAP_SYS_PTRACE", "files and programs of other users' processes have no names" },
+	{ CAP_DAC_READ_SEARCH, false, true, "CAP_DAC_READ_SEARCH", "files that other users' processes had open before have no names" },
+	{ CAP_SYSLOG, false, true, "CAP_SYSLOG", "functions in kernel stacks have no names" },
 };
 
 const struct kp_cap *kp_cap_needed(size_t i)

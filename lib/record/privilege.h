@@ -9,9 +9,9 @@
 
 struct kp_cap {
 	int cap;		/* CAP_... */
-	const char *name;
 	bool loading;		/* without it nothing can be loaded */
 	bool later;		/* needed while it records, too */
+	const char *name;
 	const char *without;	/* what is missing then */
 };
 

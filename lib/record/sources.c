@@ -131,7 +131,7 @@ static int list_only(struct kp_buf *out, const struct kp_record_opts *o)
 int kp_record_sources(struct kp_record *r, const struct kp_record_opts *o, struct kp_buf *out, struct kp_err *err)
 {
 	const struct kp_record_sink none = { .row = nothing, .key_begin = no_time, .key_end = no_time };
-	uint64_t begun = kp_now_mono();
+	uint64_t begun;
 	int fd = -1, rc;
 
 	if (!r) {
